@@ -1,0 +1,158 @@
+//! The installed database, as the image's own `apk` reads it.
+//!
+//! `lib/apk/db/installed` has a record a package, in the order and with the omissions of
+//! apk-tools (`src/database.c`): `M:` and `a:` lines are left out where they would say
+//! `0:0:755` and `0:0:644`, and every `R:` follows an `F:`, an empty one for files in `/`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::index::Checksum;
+use super::package::ScriptKind;
+use super::pkginfo::PkgInfo;
+use super::record::{DirectoryRecord, PathRecord, Records};
+
+/// A package as it stands in the database.
+#[derive(Debug)]
+pub struct Installed {
+    /// What it says of itself.
+    pub info: PkgInfo,
+    /// Its checksum in the index.
+    pub checksum: Checksum,
+    /// Bytes of its file.
+    pub size: u64,
+    /// The tag of the repository it came from.
+    pub tag: Option<String>,
+    /// Its scripts.
+    pub scripts: Vec<(ScriptKind, Vec<u8>)>,
+    /// What it laid down.
+    pub records: Records,
+}
+
+/// Fields of a record, in their order, with the key of `.PKGINFO` that each comes from.
+const FIELDS: [(char, &str); 14] = [
+    ('I', "size"),
+    ('T', "pkgdesc"),
+    ('U', "url"),
+    ('L', "license"),
+    ('o', "origin"),
+    ('m', "maintainer"),
+    ('t', "builddate"),
+    ('c', "commit"),
+    ('k', "provider_priority"),
+    ('D', "depend"),
+    ('p', "provides"),
+    ('i', "install_if"),
+    ('r', "replaces"),
+    ('q', "replaces_priority"),
+];
+
+impl Installed {
+    /// `name-version`.
+    pub fn id(&self) -> String {
+        self.info.id().expect("a verified package has name and version")
+    }
+
+    fn record(&self) -> String {
+        let mut text = String::new();
+        let get = |key| self.info.get(key).unwrap_or_default();
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "C:{}", self.checksum);
+        let _ = writeln!(text, "P:{}\nV:{}", get("pkgname"), get("pkgver"));
+        let _ = writeln!(text, "A:{}\nS:{}", get("arch"), self.size);
+        for (field, key) in FIELDS {
+            let words: Vec<_> = self.info.all(key).collect();
+            if !words.is_empty() {
+                let _ = writeln!(text, "{field}:{}", words.join(" "));
+            }
+        }
+        if let Some(tag) = &self.tag {
+            let _ = writeln!(text, "s:{tag}");
+        }
+        for directory in &self.records.directories {
+            write_directory(&mut text, directory);
+        }
+        text.push('\n');
+        text
+    }
+}
+
+fn write_directory(text: &mut String, directory: &DirectoryRecord) {
+    let _ = writeln!(text, "F:{}", directory.path);
+    if let Some(meta) = directory.meta {
+        write_meta(text, 'M', meta, 0o755);
+    }
+    for file in &directory.files {
+        let _ = writeln!(text, "R:{}", file.name);
+        write_meta(text, 'a', file.path, 0o644);
+        if let Some(checksum) = file.checksum {
+            let _ = writeln!(text, "Z:{checksum}");
+        }
+    }
+}
+
+fn write_meta(text: &mut String, field: char, meta: PathRecord, usual: u32) {
+    let PathRecord { mode, uid, gid } = meta;
+    if (mode, uid, gid) != (usual, 0, 0) {
+        let _ = writeln!(text, "{field}:{uid}:{gid}:{mode:o}");
+    }
+}
+
+/// Writes the database of a fresh root.
+///
+/// `world` is what was asked for; `time` (seconds since 1970) stands in `scripts.tar`.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write(
+    root: &Path,
+    installed: &[Installed],
+    world: &[String],
+    arch: &str,
+    time: u64,
+) -> io::Result<()> {
+    let dir = root.join("lib/apk/db");
+    fs::create_dir_all(&dir)?;
+    fs::create_dir_all(root.join("etc/apk"))?;
+    let records: String = installed.iter().map(Installed::record).collect();
+    fs::write(dir.join("installed"), records)?;
+    fs::write(dir.join("scripts.tar"), scripts_tar(installed, time)?)?;
+    fs::write(dir.join("triggers"), triggers(installed))?;
+    fs::write(dir.join("lock"), "")?;
+    let mut world = world.to_vec();
+    world.sort();
+    world.dedup();
+    let lines: String = world.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(root.join("etc/apk/world"), lines)?;
+    fs::write(root.join("etc/apk/arch"), format!("{arch}\n"))
+}
+
+fn triggers(installed: &[Installed]) -> String {
+    let mut text = String::new();
+    for package in installed {
+        let globs: Vec<_> = package.info.words("triggers").collect();
+        if !globs.is_empty() {
+            let _ = writeln!(text, "{} {}", package.checksum, globs.join(" "));
+        }
+    }
+    text
+}
+
+fn scripts_tar(installed: &[Installed], time: u64) -> io::Result<Vec<u8>> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for package in installed {
+        for (kind, script) in &package.scripts {
+            let name = format!("{}.{}.{}", package.id(), package.checksum, kind.as_str());
+            let mut header = tar::Header::new_ustar();
+            header.set_mode(0o755);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(time);
+            header.set_size(script.len() as u64);
+            builder.append_data(&mut header, name, script.as_slice())?;
+        }
+    }
+    builder.into_inner()
+}

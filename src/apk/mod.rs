@@ -1,0 +1,20 @@
+//! Alpine's packages: versions, indexes, solving, signatures, package files and the database.
+//!
+//! A room of apk's concepts, one file each; nothing here touches a root file system. The order in
+//! which they are used: [`mirror`] fetches and verifies indexes, [`solver`] chooses packages,
+//! [`mirror`] fetches them into the [`store`], [`package`] verifies each before it is unpacked, and
+//! [`database`] writes down what was installed.
+
+pub mod database;
+pub mod dependency;
+pub mod index;
+pub mod keys;
+pub mod member;
+pub mod mirror;
+pub mod pack;
+pub mod package;
+pub mod pkginfo;
+pub mod record;
+pub mod solver;
+pub mod store;
+pub mod version;

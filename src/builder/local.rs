@@ -1,0 +1,385 @@
+//! Building on this machine.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use crate::apk::keys::KeyError;
+use crate::apk::mirror::Fetcher;
+use crate::builder::packages::{Chosen, Indexes, PackagesError};
+use crate::builder::workdir::WorkDir;
+use crate::digest::{sha256, sha256_of};
+use crate::image::configure::{ConfigureError, configure};
+use crate::image::disk::{DiskPlan, DiskSummary, write_disk};
+use crate::image::error::ImageError;
+use crate::image::grub::{BootTools, SerialPort};
+use crate::image::initramfs::InitramfsPlan;
+use crate::image::install::{InstallError, InstallPlan, Planned, install, newest_build};
+use crate::image::jail::{End, Jail, JailError};
+use crate::image::manifest::{
+    IMAGE, ImageFile, KernelInfo, MANIFEST, Manifest, RootFileSystem, SCHEMA,
+};
+use crate::image::seal::{SealError, seal};
+use crate::plan::{Plan, SourceOverrides, Sources};
+
+/// A tool of the boot loader that has not ended by then never will.
+const TOOL_DEADLINE: Duration = Duration::from_secs(120);
+
+/// EC2's serial console.
+const SERIAL: SerialPort = SerialPort {
+    unit: 0,
+    speed: 115_200,
+};
+
+/// A build that failed; what was in the output folder before is still there.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Keys named on the command line.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// Repositories and packages.
+    #[error(transparent)]
+    Packages(#[from] PackagesError),
+    /// Filling the root.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// The programs that the boot loader is made with.
+    #[error("installing the boot loader's tools: {0}")]
+    BootTools(#[source] InstallError),
+    /// Bringing the profile into the root.
+    #[error(transparent)]
+    Configure(#[from] ConfigureError),
+    /// Cleaning the root.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// Making the disk.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Running the boot loader's tools.
+    #[error(transparent)]
+    Jail(#[from] JailError),
+    /// The output folder.
+    #[error("cannot write {path}: {source}")]
+    Output {
+        /// What could not be written.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl BuildError {
+    /// What to do next.
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            BuildError::Packages(error) => error.advice(),
+            BuildError::Install(error) | BuildError::BootTools(error) => {
+                error.advice().map(str::to_owned)
+            }
+            BuildError::Configure(error) => error.advice(),
+            BuildError::Image(error) => error.advice(),
+            BuildError::Output { source, .. } => Some(
+                match source.kind() {
+                    io::ErrorKind::StorageFull => "make room, or name a folder on another disk with --out",
+                    _ => "name a folder that can be written with --out",
+                }
+                .to_owned(),
+            ),
+            BuildError::Keys(_) => Some("--keys-dir names a folder with public keys called *.pub".to_owned()),
+            BuildError::Seal(_) | BuildError::Jail(_) => None,
+        }
+    }
+}
+
+/// How to build.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// The folder for image and manifest.
+    pub out: PathBuf,
+    /// What the command line says of mirrors and keys.
+    pub overrides: SourceOverrides,
+    /// This program's executable.
+    pub program: PathBuf,
+}
+
+/// What is being done, for whoever watches.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// Builds the image of `plan` and returns its manifest.
+///
+/// # Errors
+/// See [`BuildError`]. Nothing half-done is left, and an earlier image stays as it was.
+pub async fn build(
+    plan: &Plan,
+    options: &BuildOptions,
+    fetcher: &Fetcher,
+    progress: Progress<'_>,
+) -> Result<Manifest, BuildError> {
+    let out_error = |source| BuildError::Output {
+        path: options.out.clone(),
+        source,
+    };
+    let work = WorkDir::new(&options.out).map_err(out_error)?;
+    let sources = plan.sources(&options.overrides)?;
+    progress("fetching indexes");
+    let indexes = Indexes::fetch(fetcher, &sources, plan.arch).await?;
+    let chosen = indexes.choose(&plan.world(), &plan.optional())?;
+    for name in &chosen.left_out {
+        progress(&format!("left out {name}: no repository has it"));
+    }
+    let boot = indexes.choose(&plan.boot_world(), &[])?;
+    let count = chosen.selected.len() + boot.selected.len();
+    progress(&format!("fetching {count} packages"));
+    let files = indexes.files(fetcher, &chosen.selected).await?;
+    let boot_files = indexes.files(fetcher, &boot.selected).await?;
+
+    let assembly = Assembly {
+        plan,
+        sources: &sources,
+        options,
+        indexes: &indexes,
+        work: &work,
+    };
+    // Blocking from here on: unpacking, scripts and the disk have one thread of control.
+    tokio::task::block_in_place(|| assembly.run(&chosen, &files, &boot, &boot_files, progress))
+}
+
+struct Assembly<'a> {
+    plan: &'a Plan,
+    sources: &'a Sources,
+    options: &'a BuildOptions,
+    indexes: &'a Indexes,
+    work: &'a WorkDir,
+}
+
+impl Assembly<'_> {
+    fn run(
+        &self,
+        chosen: &Chosen,
+        files: &[PathBuf],
+        boot: &Chosen,
+        boot_files: &[PathBuf],
+        progress: Progress<'_>,
+    ) -> Result<Manifest, BuildError> {
+        let epoch = newest_build(chosen.selected.iter().map(|one| &*one.package));
+        let day = epoch / 86_400;
+        progress(&format!("installing {} packages", files.len()));
+        let root = self.folder("root")?;
+        let mut world = self.plan.world();
+        let wanted = self.plan.optional().into_iter();
+        world.extend(wanted.filter(|entry| !chosen.left_out.contains(entry)));
+        self.install(&root, chosen, files, &world)?;
+        configure(&root, self.plan, day)?;
+        seal(&root, day)?;
+
+        progress("making the boot loader and the disk");
+        let tools = self.folder("tools")?;
+        self.install(&tools, boot, boot_files, &self.plan.boot_world())
+            .map_err(BuildError::BootTools)?;
+        let image = self.work.file(IMAGE);
+        let disk = self.disk(&root, &tools, &image, epoch)?;
+        let manifest = self.manifest(chosen, boot, &disk, &image, epoch)?;
+        self.publish(&image, &manifest)?;
+        Ok(manifest)
+    }
+
+    fn folder(&self, name: &str) -> Result<PathBuf, BuildError> {
+        self.work.folder(name).map_err(|source| BuildError::Output {
+            path: self.work.file(name),
+            source,
+        })
+    }
+
+    fn install(
+        &self,
+        root: &Path,
+        chosen: &Chosen,
+        files: &[PathBuf],
+        world: &[crate::apk::dependency::Dependency],
+    ) -> Result<(), InstallError> {
+        let packages = planned(self.indexes, chosen, files);
+        let plan = InstallPlan {
+            packages: &packages,
+            world,
+            arch: self.plan.arch.as_str(),
+            keys: &self.sources.keys,
+            program: &self.options.program,
+        };
+        install(root, &plan).map(drop)
+    }
+
+    fn disk(
+        &self,
+        root: &Path,
+        tools: &Path,
+        image: &Path,
+        epoch: u64,
+    ) -> Result<DiskSummary, BuildError> {
+        let profile = &self.plan.profile;
+        let words = |entries: &[crate::profile::Entry<String>]| {
+            entries
+                .iter()
+                .map(|entry| entry.value.clone())
+                .collect::<Vec<_>>()
+        };
+        let disk = DiskPlan {
+            size_bytes: profile.disk.size.0,
+            arch: self.plan.arch,
+            firmware: self.plan.firmware.iter().copied().collect(),
+            root_label: profile.disk.label.clone(),
+            seed: seed(self.plan),
+            epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
+            initramfs: InitramfsPlan {
+                policy: profile.kernel.initramfs,
+                modules: words(&profile.kernel.modules),
+                ..InitramfsPlan::default()
+            },
+            cmdline: words(&profile.kernel.cmdline).join(" "),
+            title: format!("Alpine Linux {} ({})", profile.alpine, profile.name),
+            menu_timeout: 0,
+            serial: Some(SERIAL),
+        };
+        let run = |args: &[&str]| run_tool(&self.options.program, tools, args);
+        let tools = BootTools {
+            root: tools,
+            run: &run,
+        };
+        Ok(write_disk(&disk, root, &tools, image)?)
+    }
+
+    fn manifest(
+        &self,
+        chosen: &Chosen,
+        boot: &Chosen,
+        disk: &DiskSummary,
+        image: &Path,
+        epoch: u64,
+    ) -> Result<Manifest, BuildError> {
+        let profile = &self.plan.profile;
+        let describe = |chosen: &Chosen| {
+            let selected = chosen.selected.iter();
+            selected.map(|one| self.indexes.describe(one)).collect()
+        };
+        let sums: String = chosen
+            .selected
+            .iter()
+            .map(|one| format!("{}\n", one.package.checksum))
+            .collect();
+        let sha256_of_image = fs::File::open(image)
+            .and_then(|mut file| sha256_of(&mut file))
+            .map_err(|source| BuildError::Output {
+                path: image.to_owned(),
+                source,
+            })?;
+        Ok(Manifest {
+            schema: SCHEMA,
+            tool: concat!("alpine-ami ", env!("CARGO_PKG_VERSION")).to_owned(),
+            profile: profile.name.clone(),
+            version: profile.version.clone(),
+            alpine: alpine_release(chosen, profile.alpine.to_string()),
+            arch: self.plan.arch,
+            firmware: self.plan.firmware.clone(),
+            plan_digest: self.plan.digest.clone(),
+            packages_digest: sha256(sums.as_bytes()),
+            source_date_epoch: epoch,
+            image: ImageFile {
+                file: IMAGE.to_owned(),
+                size: disk.size_bytes,
+                sha256: sha256_of_image,
+            },
+            root: RootFileSystem {
+                uuid: disk.root_uuid.to_string(),
+                label: disk.root_label.clone(),
+                capacity: disk.root_use.capacity_bytes,
+                used: disk.root_use.used_bytes,
+            },
+            kernel: KernelInfo {
+                release: disk.kernel_release.clone(),
+                cmdline: disk.cmdline.clone(),
+                initramfs: disk.initramfs_modules.is_some(),
+            },
+            packages: describe(chosen),
+            boot_packages: describe(boot),
+            left_out: chosen.left_out.iter().map(ToString::to_string).collect(),
+            checks: profile.checks.clone(),
+        })
+    }
+
+    /// Puts the finished image in its place. A manifest is beside it only when both are there.
+    fn publish(&self, image: &Path, manifest: &Manifest) -> Result<(), BuildError> {
+        let out = &self.options.out;
+        let publish = || -> io::Result<()> {
+            match fs::remove_file(out.join(MANIFEST)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            fs::rename(image, out.join(IMAGE))?;
+            manifest.write(out)
+        };
+        publish().map_err(|source| BuildError::Output {
+            path: out.clone(),
+            source,
+        })
+    }
+}
+
+/// Packages with their files, as [`install`] takes them.
+pub fn planned<'a>(
+    indexes: &'a Indexes,
+    chosen: &'a Chosen,
+    files: &[PathBuf],
+) -> Vec<Planned<'a>> {
+    chosen
+        .selected
+        .iter()
+        .zip(files)
+        .map(|(one, file)| Planned {
+            package: &one.package,
+            tag: indexes.repository(one).tag.as_deref(),
+            file: file.clone(),
+        })
+        .collect()
+}
+
+/// What every UUID of the disk comes from: the plan's digest.
+fn seed(plan: &Plan) -> [u8; 32] {
+    let mut seed = [0; 32];
+    for (byte, pair) in seed.iter_mut().zip(plan.digest.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).expect("a digest is hexadecimal");
+        *byte = u8::from_str_radix(pair, 16).expect("a digest is hexadecimal");
+    }
+    seed
+}
+
+/// `3.15.11`: the version of the package that says which release this is.
+fn alpine_release(chosen: &Chosen, branch: String) -> String {
+    ["alpine-release", "alpine-base"]
+        .into_iter()
+        .find_map(|name| {
+            let mut selected = chosen.selected.iter();
+            let package = &selected.find(|one| &*one.package.name == name)?.package;
+            Some(package.version.upstream().to_owned())
+        })
+        .unwrap_or(branch)
+}
+
+/// Runs a program of the boot loader with the tools' folder as its root.
+fn run_tool(program: &Path, tools: &Path, args: &[&str]) -> io::Result<Output> {
+    use std::os::unix::process::ExitStatusExt as _;
+    let (tool, args) = args.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut jail = Jail::start(program, tools).map_err(io::Error::other)?;
+    let outcome = jail
+        .run(tool, args, TOOL_DEADLINE)
+        .map_err(io::Error::other)?;
+    let status = match outcome.end {
+        End::Exited(code) => std::process::ExitStatus::from_raw(code << 8),
+        other => return Err(io::Error::other(other.to_string())),
+    };
+    Ok(Output {
+        status,
+        stdout: Vec::new(),
+        stderr: outcome.output.into_bytes(),
+    })
+}

@@ -1,0 +1,209 @@
+//! The command line: one file a command, its arguments and how its result is printed.
+
+mod build;
+mod internal;
+mod packages;
+mod privileges;
+mod profile;
+mod render;
+mod test;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::arch::Arch;
+use crate::config::Config;
+use crate::image::jail;
+use crate::interrupt;
+use crate::plan::{Plan, SourceOverrides};
+use crate::profile::ProfileSource;
+use crate::ui::{Failure, LogFormat, OutputFormat, Ui};
+
+/// Builds Alpine Linux machine images for Kubernetes nodes and proves that they boot.
+#[derive(Debug, Parser)]
+#[command(name = "alpine-ami", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = EXIT_STATUS)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong usage or bad input.";
+
+/// Options of every command.
+#[derive(Debug, Args)]
+struct Global {
+    /// Configuration file [default: alpine-ami.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Form of the result on standard output
+    #[arg(long, global = true, value_enum, default_value_t)]
+    output: OutputFormat,
+    /// Say more; twice for everything
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Form of logs on standard error
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look at profiles: list, show, check, schema
+    Profile(profile::ProfileArgs),
+    /// Write the whole plan of a profile as files
+    Render(render::RenderArgs),
+    /// Resolve and install packages, no profile needed
+    Packages(packages::PackagesArgs),
+    /// Build the image of a profile
+    Build(build::BuildArgs),
+    /// Boot an image and check it from inside
+    Test(test::TestArgs),
+    /// Run scripts inside a root (started by `build` itself)
+    #[command(hide = true)]
+    Jail(internal::JailArgs),
+    /// Relay one connection to the metadata service (started by QEMU)
+    #[command(hide = true)]
+    MetadataRelay(internal::RelayArgs),
+}
+
+/// Options of whatever takes a profile.
+#[derive(Debug, Args)]
+struct ProfileOptions {
+    /// Architecture: x86_64 or aarch64 [default: this machine's]
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<Arch>,
+    /// Set a value of the profile, such as alpine=3.19; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    #[command(flatten)]
+    sources: SourceOptions,
+}
+
+/// Options that say where packages come from.
+#[derive(Debug, Args)]
+struct SourceOptions {
+    /// Mirror in place of the profile's; may be repeated
+    #[arg(long, value_name = "URL|DIR")]
+    mirror: Vec<String>,
+    /// One more repository; may be repeated
+    #[arg(long, value_name = "URL|DIR")]
+    repository: Vec<String>,
+    /// Folder of more trusted keys (*.pub); may be repeated
+    #[arg(long, value_name = "DIR")]
+    keys_dir: Vec<PathBuf>,
+}
+
+impl ProfileOptions {
+    fn source(&self, name: &str) -> ProfileSource {
+        ProfileSource {
+            name: name.to_owned(),
+            arch: self.arch,
+            set: self.set.clone(),
+        }
+    }
+
+    fn plan(&self, config: &Config, name: &str) -> Result<Plan, Failure> {
+        Ok(Plan::new(&config.library(), &self.source(name))?)
+    }
+
+    fn overrides(&self) -> SourceOverrides {
+        SourceOverrides {
+            mirrors: self.sources.mirror.clone(),
+            repositories: self.sources.repository.clone(),
+            key_dirs: self.sources.keys_dir.clone(),
+        }
+    }
+}
+
+impl Cli {
+    /// Runs the command and returns the exit status.
+    pub fn run(self) -> u8 {
+        let ui = Ui {
+            output: self.global.output,
+            log: self.global.log_format,
+            quiet: self.global.quiet,
+        };
+        ui.start_logs(self.global.verbose);
+        match self.dispatch(ui) {
+            Ok(status) => status as u8,
+            Err(failure) => {
+                failure.print(&ui);
+                failure.status
+            }
+        }
+    }
+
+    fn dispatch(self, ui: Ui) -> Result<crate::ui::Status, Failure> {
+        let config = || Config::load(self.global.config.as_deref());
+        match self.command {
+            Command::Profile(args) => args.run(ui, &config()?),
+            Command::Render(args) => args.run(ui, &config()?),
+            Command::Packages(args) => args.run(ui),
+            Command::Build(args) => args.run(ui, &config()?),
+            Command::Test(args) => args.run(ui, &config()?),
+            Command::Jail(args) => args.run(),
+            Command::MetadataRelay(args) => args.run(),
+        }
+    }
+}
+
+/// Runs the asynchronous part of a command. Ctrl-C and SIGTERM end it in order: what it holds is
+/// dropped, so machines are stopped and half-written folders removed.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        // A task of its own: the work may be blocking this thread when the signal comes.
+        let signal = tokio::spawn(async {
+            let name = wait_for_signal().await;
+            interrupt::raise();
+            jail::kill_all();
+            name
+        });
+        tokio::select! {
+            biased;
+            result = work => match result {
+                Err(_) if interrupt::raised() => Err(interrupted("interrupted")),
+                result => result,
+            },
+            name = signal => Err(interrupted(name.unwrap_or("interrupted"))),
+        }
+    })
+}
+
+async fn wait_for_signal() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        // Without handlers the signals do what they always do: end the program.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => "interrupted",
+        _ = terminate.recv() => "told to stop (SIGTERM)",
+    }
+}
+
+fn interrupted(how: &str) -> Failure {
+    Failure::failed(
+        how,
+        Some("nothing half-done was left; run the same command again".to_owned()),
+    )
+}
+
+/// This program's own file, which jails and QEMU start again.
+fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| {
+        Failure::failed(format!("cannot find this program's own file: {error}"), None)
+    })
+}

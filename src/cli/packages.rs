@@ -1,0 +1,273 @@
+//! `packages`: resolving and installing without a profile, and making repositories.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{block_on, privileges, program};
+use crate::apk::dependency::Dependency;
+use crate::apk::keys::KeyRing;
+use crate::apk::mirror::{Fetcher, Repository};
+use crate::apk::pack::{self, PackError, SigningKey};
+use crate::apk::store::Store;
+use crate::arch::Arch;
+use crate::assets::Assets;
+use crate::builder::local::planned;
+use crate::builder::packages::{Chosen, Indexes, PackagesError};
+use crate::image::install::{InstallPlan, install};
+use crate::plan::Sources;
+use crate::ui::{Failure, Status, Ui, text};
+
+/// Resolve and install packages, no profile needed.
+#[derive(Debug, Args)]
+pub(super) struct PackagesArgs {
+    #[command(subcommand)]
+    command: PackagesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PackagesCommand {
+    /// Print the packages that constraints come to, in order of installation
+    Resolve(ResolveArgs),
+    /// Install packages into a new folder, with scripts and apk's database
+    Install(InstallArgs),
+    /// Make signed packages and an index out of staged folders (for repositories of one's own)
+    #[command(hide = true)]
+    Pack(PackArgs),
+}
+
+#[derive(Debug, Args)]
+struct Wanted {
+    /// Repository: an address or folder with <arch>/APKINDEX.tar.gz; may be repeated
+    #[arg(long, value_name = "URL|DIR", required = true)]
+    repository: Vec<String>,
+    /// Folder of trusted keys (*.pub) beside Alpine's own; may be repeated
+    #[arg(long, value_name = "DIR")]
+    keys_dir: Vec<PathBuf>,
+    /// Architecture: x86_64 or aarch64 [default: this machine's]
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<Arch>,
+    /// Packages, as in apk's world: name, name=1.2-r0, name>=1.2, name~1.2, !name
+    #[arg(value_name = "CONSTRAINT", required = true)]
+    constraints: Vec<Dependency>,
+}
+
+#[derive(Debug, Args)]
+struct ResolveArgs {
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+#[derive(Debug, Args)]
+struct InstallArgs {
+    /// New or empty folder
+    #[arg(long, value_name = "DIR")]
+    root: PathBuf,
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+#[derive(Debug, Args)]
+struct PackArgs {
+    /// Private RSA key in PEM form; verifiers look for its file name plus .pub
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Description of the index
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    description: String,
+    /// Folder of the repository for one architecture
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Folders with PKGINFO, data/ and scripts
+    #[arg(value_name = "STAGE", required = true)]
+    stages: Vec<PathBuf>,
+}
+
+impl PackagesArgs {
+    pub(super) fn run(self, ui: Ui) -> Result<Status, Failure> {
+        match self.command {
+            PackagesCommand::Resolve(args) => args.run(ui),
+            PackagesCommand::Install(args) => args.run(ui),
+            PackagesCommand::Pack(args) => args.run(ui),
+        }
+    }
+}
+
+impl Wanted {
+    fn arch(&self) -> Result<Arch, Failure> {
+        self.arch.or_else(Arch::host).ok_or_else(|| {
+            let advice = "name one with --arch".to_owned();
+            Failure::bad_input("this machine's architecture is none of Alpine's", Some(advice))
+        })
+    }
+
+    /// Alpine's own keys are trusted, and those that are named.
+    fn sources(&self) -> Result<Sources, Failure> {
+        let mut keys = KeyRing::default();
+        for (name, asset) in Assets::profiles(Vec::new()).tree("keys/alpine")? {
+            keys.add(&name, &asset.bytes)
+                .map_err(|error| Failure::failed(error, None))?;
+        }
+        for dir in &self.keys_dir {
+            keys.add_dir(dir).map_err(|error| {
+                let advice = "--keys-dir names a folder with public keys called *.pub".to_owned();
+                Failure::bad_input(error, Some(advice))
+            })?;
+        }
+        let repositories = self.repository.iter().map(|base| Repository::at(base));
+        Ok(Sources {
+            repositories: repositories.collect(),
+            keys,
+        })
+    }
+
+    async fn choose(
+        &self,
+        fetcher: &Fetcher,
+        sources: &Sources,
+    ) -> Result<(Indexes, Chosen), Failure> {
+        let indexes = Indexes::fetch(fetcher, sources, self.arch()?).await?;
+        let chosen = indexes.choose(&self.constraints, &[])?;
+        Ok((indexes, chosen))
+    }
+}
+
+fn fetcher() -> Result<Fetcher, Failure> {
+    Ok(Fetcher::new(Store::of_user()).map_err(PackagesError::from)?)
+}
+
+impl ResolveArgs {
+    fn run(self, ui: Ui) -> Result<Status, Failure> {
+        let sources = self.wanted.sources()?;
+        let fetcher = fetcher()?;
+        let (indexes, chosen) = block_on(self.wanted.choose(&fetcher, &sources))?;
+        let packages: Vec<_> = chosen
+            .selected
+            .iter()
+            .map(|one| {
+                let info = indexes.describe(one);
+                json!({
+                    "name": info.name,
+                    "version": info.version,
+                    "arch": info.arch,
+                    "checksum": info.checksum,
+                    "repository": info.repository,
+                    "size": info.size,
+                    "installed_size": info.installed_size,
+                })
+            })
+            .collect();
+        ui.result(&json!({ "packages": packages }), || {
+            let rows: Vec<_> = chosen
+                .selected
+                .iter()
+                .map(|one| {
+                    let size = text::bytes(one.package.installed_size);
+                    let repository = indexes.repository(one).name().to_owned();
+                    let name = one.package.name.to_string();
+                    vec![name, one.package.version.to_string(), size, repository]
+                })
+                .collect();
+            text::table(&rows)
+        })?;
+        Ok(Status::Done)
+    }
+}
+
+impl InstallArgs {
+    fn run(self, ui: Ui) -> Result<Status, Failure> {
+        if let Some(status) = privileges::become_root()? {
+            std::process::exit(i32::from(status));
+        }
+        let made = claim_root(&self.root)?;
+        let result = self.install(ui);
+        if result.is_err() {
+            // What was unpacked so far is of no use, and looks as if it were.
+            clear_root(&self.root, made);
+        }
+        result
+    }
+
+    fn install(&self, ui: Ui) -> Result<Status, Failure> {
+        let sources = self.wanted.sources()?;
+        let fetcher = fetcher()?;
+        let program = program()?;
+        let arch = self.wanted.arch()?;
+        let installed = block_on(async {
+            let (indexes, chosen) = self.wanted.choose(&fetcher, &sources).await?;
+            ui.progress(&format!("fetching {} packages", chosen.selected.len()));
+            let files = indexes.files(&fetcher, &chosen.selected).await?;
+            let packages = planned(&indexes, &chosen, &files);
+            ui.progress(&format!("installing {} packages", packages.len()));
+            let plan = InstallPlan {
+                packages: &packages,
+                world: &self.wanted.constraints,
+                arch: arch.as_str(),
+                keys: &sources.keys,
+                program: &program,
+            };
+            let installed = tokio::task::block_in_place(|| install(&self.root, &plan))?;
+            Ok(installed.iter().map(|one| one.id()).collect::<Vec<_>>())
+        })?;
+        let count = installed.len();
+        ui.result(&json!({ "root": self.root, "packages": installed }), || {
+            format!("{count} packages installed in {}\n", self.root.display())
+        })?;
+        Ok(Status::Done)
+    }
+}
+
+/// Makes the folder; says whether it was missing. One with something in it is never touched.
+fn claim_root(root: &Path) -> Result<bool, Failure> {
+    let advice = || Some("name a new or empty folder with --root".to_owned());
+    let made = !root.exists();
+    std::fs::create_dir_all(root)
+        .and_then(|()| std::fs::read_dir(root)?.next().transpose())
+        .map_err(|error| Failure::failed(format!("cannot use {}: {error}", root.display()), advice()))
+        .and_then(|first| match first {
+            None => Ok(made),
+            Some(_) => Err(Failure::bad_input(
+                format!("{} is not empty", root.display()),
+                advice(),
+            )),
+        })
+}
+
+fn clear_root(root: &Path, made: bool) {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    for entry in entries {
+        let path = entry.path();
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let removed = if is_dir {
+            std::fs::remove_dir_all(&path)
+        } else {
+            std::fs::remove_file(&path)
+        };
+        if let Err(error) = removed {
+            tracing::warn!("cannot remove {}: {error}", path.display());
+        }
+    }
+    if made {
+        // It was made for this; a parent that was made too is an empty folder and no harm.
+        let _ = std::fs::remove_dir(root);
+    }
+}
+
+impl PackArgs {
+    fn run(self, ui: Ui) -> Result<Status, Failure> {
+        let failed = |error: PackError| Failure::bad_input(error, None);
+        let key = SigningKey::read(&self.key).map_err(failed)?;
+        std::fs::create_dir_all(&self.out)?;
+        let mut packages = Vec::new();
+        for stage in &self.stages {
+            let package = pack::pack(stage, &self.out, &key).map_err(failed)?;
+            tracing::info!("packed {}", package.file_name());
+            packages.push(package);
+        }
+        pack::write_index(&self.out, &self.description, &packages, &key).map_err(failed)?;
+        let (count, out) = (packages.len(), self.out.display());
+        ui.progress(&format!("{count} packages and their index are in {out}"));
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,43 @@
+//! Becoming root where packages' owners matter: an ordinary user gets a user namespace with the
+//! sub-ids that the system granted.
+
+use std::process::Command;
+
+use super::program;
+use crate::ui::Failure;
+
+/// Set for the program inside the namespace, so that it does not enter another.
+const ENTERED: &str = "ALPINE_AMI_USER_NAMESPACE";
+const UNSHARE: [&str; 5] = ["--user", "--map-root-user", "--map-auto", "--fork", "--kill-child"];
+
+/// Where this process is not root, runs the same command as root of a new user namespace and
+/// returns its exit status; otherwise none.
+///
+/// # Errors
+/// Neither root nor a user namespace is to be had.
+pub(super) fn become_root() -> Result<Option<u8>, Failure> {
+    if rustix::process::geteuid().is_root() || std::env::var_os(ENTERED).is_some() {
+        return Ok(None);
+    }
+    let probe = Command::new("unshare").args(UNSHARE).args(["--", "true"]).output();
+    let why = match probe {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(format!("cannot start `unshare` (util-linux): {error}")),
+    };
+    if let Some(why) = why {
+        let why = why.replace('\n', "; ");
+        return Err(Failure::failed(
+            format!("this needs root or user namespaces, and there is neither: {why}"),
+            Some("run it as root, or give this user sub-ids (/etc/subuid, /etc/subgid), newuidmap (Debian's package uidmap) and the right to user namespaces".to_owned()),
+        ));
+    }
+    let status = Command::new("unshare")
+        .args(UNSHARE)
+        .arg("--")
+        .arg(program()?)
+        .args(std::env::args_os().skip(1))
+        .env(ENTERED, "1")
+        .status()?;
+    Ok(Some(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}

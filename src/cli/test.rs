@@ -1,0 +1,128 @@
+//! `test`: booting an image and checking it from inside.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{ProfileOptions, block_on, program};
+use crate::arch::{Arch, Firmware};
+use crate::config::Config;
+use crate::image::manifest::{IMAGE, MANIFEST, Manifest};
+use crate::profile::Check as ProfileCheck;
+use crate::ui::{Failure, Status, Ui};
+use crate::vm::{Check, TestConfig, test_image};
+
+/// Boot an image under QEMU and check it from inside.
+///
+/// The image is never written. Accelerator: $ALPINE_AMI_ACCEL (kvm or tcg), else KVM where a short
+/// probe really ran a guest, else TCG.
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// Image file, or the folder that `build` made
+    image: PathBuf,
+    /// Take the checks from this profile instead of the image's manifest
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// bios or uefi [default: the first that the image boots under]
+    #[arg(long, value_name = "FIRMWARE")]
+    firmware: Option<Firmware>,
+    /// Memory of the machine, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    memory: u32,
+    /// Seconds for all of it, from power-on to power-off
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    deadline: u64,
+    /// File for the serial console [default: console.log beside the image]
+    #[arg(long, value_name = "FILE")]
+    console: Option<PathBuf>,
+    #[command(flatten)]
+    options: ProfileOptions,
+}
+
+/// What is known of an image without booting it.
+struct Known {
+    profile: Option<String>,
+    arch: Arch,
+    firmware: Firmware,
+    checks: Vec<Check>,
+}
+
+impl TestArgs {
+    pub(super) fn run(self, ui: Ui, config: &Config) -> Result<Status, Failure> {
+        let image = self.find_image()?;
+        let known = self.known(config, &image)?;
+        let console = self.console_file(&image);
+        let mut test = TestConfig::new(image, known.arch, known.firmware, console, program()?);
+        test.profile = known.profile;
+        test.checks = known.checks;
+        test.memory_mib = self.memory;
+        test.deadline = Duration::from_secs(self.deadline);
+        let checks = test.checks.len();
+        let firmware = test.firmware;
+        ui.progress(&format!(
+            "booting {} under {firmware}, then {checks} checks; console in {}",
+            test.image.display(),
+            test.console_log.display()
+        ));
+        let report = block_on(async { Ok(test_image(&test).await?) })?;
+        ui.result(&report, || report.to_text())?;
+        Ok(if report.passed { Status::Done } else { Status::Failed })
+    }
+
+    fn find_image(&self) -> Result<PathBuf, Failure> {
+        let given = &self.image;
+        let image = if given.is_dir() { given.join(IMAGE) } else { given.clone() };
+        if image.is_file() {
+            return Ok(image);
+        }
+        Err(Failure::bad_input(
+            format!("there is no image {}", image.display()),
+            Some("name a raw disk image, or a folder that `alpine-ami build` made".to_owned()),
+        ))
+    }
+
+    fn known(&self, config: &Config, image: &Path) -> Result<Known, Failure> {
+        let dir = match image.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        // Only the file that the manifest is about has its checks.
+        let ours = image.file_name().is_some_and(|name| name == IMAGE);
+        let manifest = (ours && dir.join(MANIFEST).is_file())
+            .then(|| Manifest::read(dir))
+            .transpose()?;
+        let (profile, checks, arch, firmware) = match (&self.profile, manifest) {
+            (Some(name), _) => {
+                let plan = self.options.plan(config, name)?;
+                let firmware = plan.firmware.clone();
+                (Some(name.clone()), plan.profile.checks, plan.arch, firmware)
+            }
+            (None, Some(built)) => (Some(built.profile), built.checks, built.arch, built.firmware),
+            (None, None) => {
+                let advice = "name the profile with --profile, whose checks are to be run";
+                let what = format!("{} has no manifest.json beside it", image.display());
+                return Err(Failure::bad_input(what, Some(advice.to_owned())));
+            }
+        };
+        let firmware = self.firmware.or(firmware.first().copied());
+        Ok(Known {
+            profile,
+            arch,
+            firmware: firmware.unwrap_or(Firmware::Uefi),
+            checks: checks.into_iter().map(guest_check).collect(),
+        })
+    }
+
+    fn console_file(&self, image: &Path) -> PathBuf {
+        self.console.clone().unwrap_or_else(|| image.with_file_name("console.log"))
+    }
+}
+
+fn guest_check((name, check): (String, ProfileCheck)) -> Check {
+    Check {
+        name,
+        run: check.run,
+        timeout_seconds: check.timeout_seconds,
+    }
+}

@@ -1,0 +1,110 @@
+//! `alpine-ami.toml`: where this publisher's own profiles and overlays are.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::assets::Assets;
+use crate::profile::Library;
+use crate::profile::error::{Mistake, toml_mistake};
+
+/// The file that is read where none is named.
+pub const DEFAULT_FILE: &str = "alpine-ami.toml";
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A mistake in it.
+    #[error("{0}")]
+    Mistake(Box<Mistake>),
+    /// A folder that it names is not there.
+    #[error("{config}: `{key}` names {path}, which is not a folder")]
+    NoFolder {
+        /// The configuration.
+        config: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// The configuration.
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folders.
+    #[serde(default)]
+    pub paths: Paths,
+}
+
+/// Folders, relative to the configuration's own.
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Paths {
+    /// Profiles of one's own, over the built-in ones; the first folder wins.
+    #[serde(default)]
+    pub profiles: Vec<PathBuf>,
+    /// Overlays of one's own, over the built-in ones; the first folder wins.
+    #[serde(default)]
+    pub overlays: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Reads `file`, or [`DEFAULT_FILE`] where there is one, or takes the defaults.
+    ///
+    /// # Errors
+    /// A file that was named and is not there, a mistake in it, or a folder it names that is not
+    /// there.
+    pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => {
+                return Ok(Config::default());
+            }
+            Err(source) => {
+                let path = path.to_owned();
+                return Err(ConfigError::Read { path, source });
+            }
+        };
+        let mut config: Config = toml::from_str(&text).map_err(|error| {
+            let mistake = toml_mistake(&path.display().to_string(), &text, &error);
+            ConfigError::Mistake(Box::new(mistake))
+        })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        for (key, dirs) in [
+            ("paths.profiles", &mut config.paths.profiles),
+            ("paths.overlays", &mut config.paths.overlays),
+        ] {
+            for dir in dirs {
+                *dir = base.join(&*dir);
+                if !dir.is_dir() {
+                    return Err(ConfigError::NoFolder {
+                        config: path.to_owned(),
+                        key,
+                        path: dir.clone(),
+                    });
+                }
+            }
+        }
+        Ok(config)
+    }
+
+    /// The profiles that can be named under this configuration.
+    pub fn library(&self) -> Library {
+        Library::new(
+            Assets::profiles(self.paths.profiles.clone()),
+            Assets::overlays(self.paths.overlays.clone()),
+        )
+    }
+}

@@ -1,0 +1,330 @@
+//! Packages into a root: unpacking, scripts, triggers, and the database at the end.
+//!
+//! The order is apk's: for each package its pre-install script, its files, its post-install
+//! script; triggers once, after the last package.
+
+pub mod accounts;
+mod extract;
+mod trigger;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+
+pub use extract::open_dir;
+
+use self::accounts::Accounts;
+use self::extract::{Owner, Owners, Target, extract};
+use super::jail::{End, Jail, JailError};
+use crate::apk::database::{self, Installed};
+use crate::apk::dependency::Dependency;
+use crate::apk::index::IndexPackage;
+use crate::apk::keys::KeyRing;
+use crate::apk::package::{Package, PackageError, ScriptKind};
+
+/// A script that has not ended by then never will.
+const SCRIPT_DEADLINE: Duration = Duration::from_secs(300);
+
+/// A root that could not be filled.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The package is not what its index says.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The package cannot be laid down.
+    #[error("cannot unpack the package {package}: {source}")]
+    Unpack {
+        /// Name and version.
+        package: String,
+        /// Which entry and why.
+        source: io::Error,
+    },
+    /// A script failed.
+    #[error("the {script} script of {package} failed: {end}{}", indented(output))]
+    Script {
+        /// Name and version.
+        package: String,
+        /// Kind of the script.
+        script: &'static str,
+        /// How it ended.
+        end: End,
+        /// What it wrote.
+        output: String,
+    },
+    /// Ctrl-C or SIGTERM.
+    #[error("interrupted")]
+    Interrupted,
+    /// No scripts can be run.
+    #[error(transparent)]
+    Jail(#[from] JailError),
+    /// The root cannot be written.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn indented(output: &str) -> String {
+    let lines: Vec<_> = output.lines().collect();
+    let last = &lines[lines.len().saturating_sub(20)..];
+    last.iter().map(|line| format!("\n  | {line}")).collect()
+}
+
+impl InstallError {
+    /// What to do next.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            InstallError::Package(_) => {
+                Some("nothing of it was unpacked; fetch it again, or use another mirror")
+            }
+            InstallError::Unpack { source, .. } => match source.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    Some("take one of the two packages out of the profile")
+                }
+                io::ErrorKind::PermissionDenied => Some(
+                    "run as root, or as a user with sub-ids (/etc/subuid) and the package uidmap",
+                ),
+                io::ErrorKind::StorageFull => Some("make room, or put --out on another disk"),
+                _ => None,
+            },
+            InstallError::Script { .. } => {
+                Some("run again with -v to see every script's output")
+            }
+            InstallError::Jail(_) => Some(
+                "run as root, or as an ordinary user where user namespaces are allowed (kernel.unprivileged_userns_clone, apparmor_restrict_unprivileged_userns) with sub-ids in /etc/subuid and newuidmap (Debian's package uidmap)",
+            ),
+            InstallError::Interrupted => None,
+            InstallError::Io { .. } => Some("name a folder that can be written and has room"),
+        }
+    }
+}
+
+/// A package to install and where its file is.
+#[derive(Debug)]
+pub struct Planned<'a> {
+    /// Its index record.
+    pub package: &'a IndexPackage,
+    /// The tag of its repository.
+    pub tag: Option<&'a str>,
+    /// The verified file.
+    pub file: PathBuf,
+}
+
+/// What a root is made of, beside its packages.
+#[derive(Debug)]
+pub struct InstallPlan<'a> {
+    /// In order of installation.
+    pub packages: &'a [Planned<'a>],
+    /// What was asked for: `etc/apk/world`.
+    pub world: &'a [Dependency],
+    /// `etc/apk/arch`.
+    pub arch: &'a str,
+    /// Trusted keys.
+    pub keys: &'a KeyRing,
+    /// This program's executable, which scripts are run with.
+    pub program: &'a Path,
+}
+
+/// Fills the empty folder `root` and returns what was installed.
+///
+/// # Errors
+/// See [`InstallError`]; the root is then of no use.
+pub fn install(root: &Path, plan: &InstallPlan<'_>) -> Result<Vec<Installed>, InstallError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let handle = rustix::fs::open(root, flags, Mode::empty()).map_err(|error| InstallError::Io {
+        action: "open",
+        path: root.to_owned(),
+        source: error.into(),
+    })?;
+    let mut installer = Installer {
+        root,
+        handle,
+        plan,
+        jail: None,
+        owners: Owners::default(),
+        installed: Vec::new(),
+    };
+    for planned in plan.packages {
+        if crate::interrupt::raised() {
+            return Err(InstallError::Interrupted);
+        }
+        installer.package(planned)?;
+    }
+    installer.triggers()?;
+    installer.finish()
+}
+
+struct Installer<'a> {
+    root: &'a Path,
+    handle: OwnedFd,
+    plan: &'a InstallPlan<'a>,
+    jail: Option<Jail>,
+    owners: Owners,
+    installed: Vec<Installed>,
+}
+
+impl Installer<'_> {
+    fn package(&mut self, planned: &Planned<'_>) -> Result<(), InstallError> {
+        let index = planned.package;
+        let mut package = Package::open(&planned.file, &index.checksum, self.plan.keys)?;
+        let id = format!("{}-{}", index.name, index.version);
+        tracing::debug!(package = %id, "installing");
+        let scripts: Vec<_> = std::mem::take(&mut package.scripts).into_iter().collect();
+        self.script(&id, ScriptKind::PreInstall, &scripts, &[])?;
+
+        let owner = owner(&package);
+        let accounts = Accounts::read(self.root);
+        let mut target = Target {
+            root: &self.handle,
+            accounts: &accounts,
+            owners: &mut self.owners,
+        };
+        let records = package
+            .data()
+            .and_then(|data| extract(data, &owner, &mut target))
+            .map_err(|source| InstallError::Unpack {
+                package: id.clone(),
+                source,
+            })?;
+        for (path, before) in &records.taken_over {
+            let loser = self.installed.iter_mut().find(|installed| {
+                installed.info.get("pkgname") == Some(before.as_str())
+            });
+            if let Some(loser) = loser {
+                loser.records.remove_file(path);
+            }
+        }
+        self.script(&id, ScriptKind::PostInstall, &scripts, &[])?;
+        self.installed.push(Installed {
+            info: package.info,
+            checksum: index.checksum,
+            size: index.size,
+            tag: planned.tag.map(str::to_owned),
+            scripts,
+            records,
+        });
+        Ok(())
+    }
+
+    /// Runs every trigger with the folders it watches, all of which are new in a fresh root.
+    fn triggers(&mut self) -> Result<(), InstallError> {
+        let directories = trigger::directories(&self.installed);
+        let fired: Vec<_> = self
+            .installed
+            .iter()
+            .filter_map(|package| {
+                let globs: Vec<_> = package.info.words("triggers").collect();
+                let matched = trigger::matching(&globs, &directories);
+                (!matched.is_empty()).then(|| (package.id(), package.scripts.clone(), matched))
+            })
+            .collect();
+        for (id, scripts, matched) in fired {
+            let args: Vec<_> = matched.iter().map(String::as_str).collect();
+            self.script(&id, ScriptKind::Trigger, &scripts, &args)?;
+        }
+        Ok(())
+    }
+
+    /// Runs one script as apk does: from `lib/apk/exec`, with the root as `/`.
+    fn script(
+        &mut self,
+        id: &str,
+        kind: ScriptKind,
+        scripts: &[(ScriptKind, Vec<u8>)],
+        args: &[&str],
+    ) -> Result<(), InstallError> {
+        let Some((_, text)) = scripts.iter().find(|(found, _)| *found == kind) else {
+            return Ok(());
+        };
+        let name = format!("{id}.{}", kind.as_str());
+        let dir = self.root.join("lib/apk/exec");
+        let path = dir.join(&name);
+        let write = || -> io::Result<()> {
+            std::fs::create_dir_all(&dir)?;
+            std::fs::write(&path, text)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+        };
+        write().map_err(|source| InstallError::Io {
+            action: "write",
+            path: path.clone(),
+            source,
+        })?;
+        if self.jail.is_none() {
+            self.jail = Some(Jail::start(self.plan.program, self.root)?);
+        }
+        let jail = self.jail.as_mut().expect("it was started above");
+        let outcome = jail.run(&format!("/lib/apk/exec/{name}"), args, SCRIPT_DEADLINE)?;
+        for line in outcome.output.lines() {
+            tracing::debug!(script = %name, "{line}");
+        }
+        if outcome.end != End::Exited(0) {
+            return Err(InstallError::Script {
+                package: id.to_owned(),
+                script: kind.as_str(),
+                end: outcome.end,
+                output: outcome.output,
+            });
+        }
+        std::fs::remove_file(&path).map_err(|source| InstallError::Io {
+            action: "remove",
+            path,
+            source,
+        })
+    }
+
+    fn finish(mut self) -> Result<Vec<Installed>, InstallError> {
+        // Its mounts go with it, before anything reads the root.
+        drop(self.jail.take());
+        let world: Vec<_> = self.plan.world.iter().map(ToString::to_string).collect();
+        let write = || -> io::Result<()> {
+            match std::fs::remove_dir(self.root.join("lib/apk/exec")) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            let time = newest_build(self.plan.packages.iter().map(|planned| planned.package));
+            database::write(self.root, &self.installed, &world, self.plan.arch, time)
+        };
+        write().map_err(|source| InstallError::Io {
+            action: "write the package database of",
+            path: self.root.to_owned(),
+            source,
+        })?;
+        Ok(self.installed)
+    }
+}
+
+/// The time of a set of packages: when the newest of them was built, in seconds since 1970. It
+/// stands in for the clock wherever an image needs a time (`SOURCE_DATE_EPOCH`).
+pub fn newest_build<'a>(packages: impl Iterator<Item = &'a IndexPackage>) -> u64 {
+    packages
+        .filter_map(|package| package.build_time)
+        .max()
+        .unwrap_or(0)
+}
+
+fn owner(package: &Package) -> Owner {
+    let info = &package.info;
+    let name = |text: &str| {
+        let end = text.find(['<', '>', '=', '~']).unwrap_or(text.len());
+        text[..end].to_owned()
+    };
+    Owner {
+        name: info.get("pkgname").unwrap_or_default().to_owned(),
+        origin: info.get("origin").map(str::to_owned),
+        replaces: info.words("replaces").map(name).collect(),
+        replaces_priority: info
+            .get("replaces_priority")
+            .and_then(|number| number.parse().ok())
+            .unwrap_or(0),
+    }
+}

@@ -1,0 +1,204 @@
+//! `manifest.json`: what an image is, written last, so that an image with one is complete.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::arch::Arch;
+use crate::profile::{Check, Firmware};
+
+/// The name of the image's file.
+pub const IMAGE: &str = "image.raw";
+/// The name of the manifest's file.
+pub const MANIFEST: &str = "manifest.json";
+/// The version of the format; a reader refuses a higher one.
+pub const SCHEMA: u32 = 1;
+
+/// What an image is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this format.
+    pub schema: u32,
+    /// Name and version of the program that built it.
+    pub tool: String,
+    /// The profile's name.
+    pub profile: String,
+    /// Version of what the image is made for.
+    pub version: String,
+    /// The Alpine release, as the package with it says: `3.15.11`; where none does, the branch.
+    pub alpine: String,
+    /// The architecture.
+    pub arch: Arch,
+    /// Firmware that it boots under.
+    pub firmware: Vec<Firmware>,
+    /// SHA-256 of the rendered plan.
+    pub plan_digest: String,
+    /// SHA-256 over the checksums of all packages in their order.
+    pub packages_digest: String,
+    /// The time that stands in for the clock in the image, in seconds since 1970.
+    pub source_date_epoch: u64,
+    /// The image file.
+    pub image: ImageFile,
+    /// The root file system.
+    pub root: RootFileSystem,
+    /// The kernel.
+    pub kernel: KernelInfo,
+    /// Packages in the image, in order of installation.
+    pub packages: Vec<PackageInfo>,
+    /// Packages that the boot loader was made with; they are not in the image.
+    pub boot_packages: Vec<PackageInfo>,
+    /// Optional packages that no repository had.
+    pub left_out: Vec<String>,
+    /// The profile's checks, by name: what `test` runs in the guest.
+    pub checks: BTreeMap<String, Check>,
+}
+
+/// The image file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImageFile {
+    /// Its name beside the manifest.
+    pub file: String,
+    /// Its length, in bytes.
+    pub size: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+/// The root file system.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RootFileSystem {
+    /// Its UUID.
+    pub uuid: String,
+    /// Its label.
+    pub label: String,
+    /// Room for files, in bytes: without inode tables, bitmaps and journal.
+    pub capacity: u64,
+    /// Bytes of it in use.
+    pub used: u64,
+}
+
+/// The kernel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KernelInfo {
+    /// Its release: `uname -r`.
+    pub release: String,
+    /// Its command line.
+    pub cmdline: String,
+    /// Whether there is an initramfs.
+    pub initramfs: bool,
+}
+
+/// A package.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PackageInfo {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its architecture.
+    pub arch: String,
+    /// Its checksum in apk's form.
+    pub checksum: String,
+    /// Where it came from.
+    pub repository: String,
+    /// Bytes of its file.
+    pub size: u64,
+    /// Bytes that it takes once installed.
+    pub installed_size: u64,
+    /// Its licence.
+    pub license: String,
+}
+
+/// A manifest that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It is not there or cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not a manifest.
+    #[error("{path} is not a manifest: {source}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// It was written by a later version of this program.
+    #[error("{path} has format {found}, this program knows {SCHEMA}")]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+}
+
+impl ManifestError {
+    /// What to do next.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            ManifestError::Read { .. } | ManifestError::Parse { .. } => {
+                "name a folder that `alpine-ami build` has made; it is complete when it holds manifest.json"
+            }
+            ManifestError::Schema { .. } => "use the version of alpine-ami that built it, or a later one",
+        }
+    }
+}
+
+impl Manifest {
+    /// Reads the manifest of a build folder.
+    ///
+    /// # Errors
+    /// See [`ManifestError`].
+    pub fn read(dir: &Path) -> Result<Manifest, ManifestError> {
+        /// Only the version: another format may lack everything else.
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
+        }
+        let path = dir.join(MANIFEST);
+        let text = std::fs::read_to_string(&path).map_err(|source| ManifestError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let parse = |source| ManifestError::Parse {
+            path: path.clone(),
+            source,
+        };
+        let Version { schema } = serde_json::from_str(&text).map_err(parse)?;
+        if schema > SCHEMA {
+            return Err(ManifestError::Schema {
+                path,
+                found: schema,
+            });
+        }
+        serde_json::from_str(&text).map_err(parse)
+    }
+
+    /// Writes the manifest into a build folder, whole or not at all.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn write(&self, dir: &Path) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        serde_json::to_writer_pretty(&mut file, self)?;
+        file.write_all(b"\n")?;
+        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        file.as_file().set_permissions(readable)?;
+        file.as_file().sync_all()?;
+        file.persist(dir.join(MANIFEST)).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// The bytes that all packages take once installed.
+    pub fn installed_size(&self) -> u64 {
+        self.packages.iter().map(|package| package.installed_size).sum()
+    }
+}

@@ -1,0 +1,40 @@
+//! Builds Alpine Linux machine images for Kubernetes nodes and proves that they boot.
+//!
+//! # The map
+//!
+//! A stage takes the typed result of the stage before it; no stage reaches back.
+//!
+//! ```text
+//! profile → overlay → plan → apk → image → builder        vm (boots what was built)
+//!                          cli (one file a command)       ui (progress, tables, JSON)
+//! ```
+//!
+//! | room | subject |
+//! |---|---|
+//! | [`profile`] | layers, merging, validation, schema |
+//! | [`overlay`] | file trees and their templates |
+//! | [`plan`] | both together: everything decided before a package is fetched; `render` |
+//! | [`apk`] | versions, indexes, solver, signatures, packages, mirrors, database |
+//! | [`image`] | root tree, scripts, boot loader, file systems, partition table, manifest |
+//! | [`builder`] | from a plan to an image in a folder, on this machine |
+//! | [`vm`] | QEMU, the metadata service, the serial console, checks inside the guest |
+//! | [`cli`] | the commands: arguments and output, no logic |
+//! | [`ui`] | what users see: progress, tables, JSON, errors |
+//!
+//! Smaller things that several rooms use: [`arch`], [`assets`] (what is built into the program),
+//! [`config`] (`alpine-ami.toml`), [`digest`], [`interrupt`].
+
+pub mod apk;
+pub mod arch;
+pub mod assets;
+pub mod builder;
+pub mod cli;
+pub mod config;
+pub mod digest;
+pub mod image;
+pub mod interrupt;
+pub mod overlay;
+pub mod plan;
+pub mod profile;
+pub mod ui;
+pub mod vm;

@@ -1,0 +1,270 @@
+//! Values that parse once, where they are written, and say what is wrong with them there.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::{Serialize, Serializer};
+
+/// An Alpine release branch, such as 3.15.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AlpineRelease {
+    major: u16,
+    minor: u16,
+}
+
+impl FromStr for AlpineRelease {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split_once('.')
+            .filter(|(major, minor)| is_number(major) && is_number(minor))
+            .and_then(|(major, minor)| {
+                Some(AlpineRelease {
+                    major: major.parse().ok()?,
+                    minor: minor.parse().ok()?,
+                })
+            })
+            .ok_or_else(|| format!("`{text}` is not an Alpine release: write it like \"3.15\""))
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text == "0" || !text.starts_with('0'))
+}
+
+impl fmt::Display for AlpineRelease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// A condition on the Alpine release: `3.15`, `>=3.18`, `<3.17`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReleaseRange {
+    operator: Operator,
+    release: AlpineRelease,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Equal,
+    AtLeast,
+    Below,
+}
+
+impl ReleaseRange {
+    /// Whether `release` meets the condition.
+    pub fn contains(self, release: AlpineRelease) -> bool {
+        match self.operator {
+            Operator::Equal => release == self.release,
+            Operator::AtLeast => release >= self.release,
+            Operator::Below => release < self.release,
+        }
+    }
+}
+
+impl FromStr for ReleaseRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (operator, rest) = if let Some(rest) = text.strip_prefix(">=") {
+            (Operator::AtLeast, rest)
+        } else if let Some(rest) = text.strip_prefix('<') {
+            (Operator::Below, rest)
+        } else {
+            (Operator::Equal, text)
+        };
+        let release = rest.trim().parse().map_err(|_| {
+            format!("`{text}` is not a range of Alpine releases: write \"3.15\", \">=3.18\" or \"<3.17\"")
+        })?;
+        Ok(ReleaseRange { operator, release })
+    }
+}
+
+impl fmt::Display for ReleaseRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operator = match self.operator {
+            Operator::Equal => "",
+            Operator::AtLeast => ">=",
+            Operator::Below => "<",
+        };
+        write!(f, "{operator}{}", self.release)
+    }
+}
+
+/// A size in bytes, written with a binary unit: `"2GiB"`, `"512MiB"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+        units
+            .into_iter()
+            .find_map(|(unit, shift)| {
+                let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+                number.checked_mul(1 << shift)
+            })
+            .map(ByteSize)
+            .ok_or_else(|| {
+                format!("`{text}` is not a size: write a whole number with GiB, MiB or KiB, such as \"2GiB\"")
+            })
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, unit) = match self.0 {
+            bytes if bytes % (1 << 30) == 0 => (bytes >> 30, "GiB"),
+            bytes if bytes % (1 << 20) == 0 => (bytes >> 20, "MiB"),
+            bytes => (bytes >> 10, "KiB"),
+        };
+        write!(f, "{number}{unit}")
+    }
+}
+
+/// An entry of a list that layers add to: `x`, `x?` (only where it is to be had), `-x` (not, though
+/// a lower layer has it).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry<T> {
+    /// What is asked for; for a removal, what is not.
+    pub value: T,
+    /// How.
+    pub mode: EntryMode,
+}
+
+/// How an [`Entry`] is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryMode {
+    /// It must be there.
+    Required,
+    /// `x?`: it is taken where it is there.
+    Optional,
+    /// `-x`: it is taken away from what lower layers say.
+    Removed,
+}
+
+impl<T: FromStr> FromStr for Entry<T>
+where
+    T::Err: fmt::Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (mode, value) = if let Some(rest) = text.strip_prefix('-') {
+            (EntryMode::Removed, rest)
+        } else if let Some(rest) = text.strip_suffix('?') {
+            (EntryMode::Optional, rest)
+        } else {
+            (EntryMode::Required, text)
+        };
+        if value.trim().is_empty() {
+            return Err(format!("`{text}` names nothing"));
+        }
+        let value = value.parse().map_err(|error: T::Err| error.to_string())?;
+        Ok(Entry { value, mode })
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Entry<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mode {
+            EntryMode::Required => write!(f, "{}", self.value),
+            EntryMode::Optional => write!(f, "{}?", self.value),
+            EntryMode::Removed => write!(f, "-{}", self.value),
+        }
+    }
+}
+
+/// Written, read and described as text.
+macro_rules! as_text {
+    ($type:ty, $name:literal, $description:literal, [$($bound:tt)*]) => {
+        impl<'de, $($bound)*> Deserialize<'de> for $type
+        where
+            $type: FromStr<Err = String>,
+        {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(D::Error::custom)
+            }
+        }
+
+        impl<$($bound)*> Serialize for $type
+        where
+            $type: fmt::Display,
+        {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<$($bound)*> JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "description": $description })
+            }
+        }
+    };
+}
+
+as_text!(AlpineRelease, "AlpineRelease", "An Alpine release, such as 3.15", []);
+as_text!(
+    ReleaseRange,
+    "ReleaseRange",
+    "A range of Alpine releases: 3.15, >=3.18 or <3.17",
+    []
+);
+as_text!(ByteSize, "ByteSize", "A size, such as 2GiB", []);
+as_text!(
+    Entry<T>,
+    "Entry",
+    "x, x? (only where it is to be had) or -x (not, though a lower layer has it)",
+    [T]
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_and_ranges() {
+        let release: AlpineRelease = "3.15".parse().expect("parses");
+        assert_eq!(release.to_string(), "3.15");
+        for bad in ["3", "3.", "v3.15", "3.15.1", "edge", "3.015", ""] {
+            assert!(bad.parse::<AlpineRelease>().is_err(), "{bad}");
+        }
+        let holds = |range: &str| range.parse::<ReleaseRange>().expect(range).contains(release);
+        assert!(holds("3.15") && holds(">=3.9") && holds("<3.16"));
+        assert!(!holds(">=3.16") && !holds("<3.15") && !holds("3.1"));
+        assert!("~3.15".parse::<ReleaseRange>().is_err());
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!("2GiB".parse(), Ok(ByteSize(2 << 30)));
+        assert_eq!(ByteSize(512 << 20).to_string(), "512MiB");
+        for bad in ["2G", "2 GB", "GiB", "-1MiB", "99999999999999999GiB"] {
+            assert!(bad.parse::<ByteSize>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn entries() {
+        let parse = |text: &str| text.parse::<Entry<String>>();
+        assert_eq!(parse("a").expect("a").mode, EntryMode::Required);
+        assert_eq!(parse("a?").expect("a?").mode, EntryMode::Optional);
+        let removed = parse("-a").expect("-a");
+        assert_eq!((removed.mode, removed.value.as_str()), (EntryMode::Removed, "a"));
+        assert!(parse("?").is_err() && parse("-").is_err() && parse("").is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! Errors as users see them: what, where, why, and what next; and the exit status that goes with
+//! them.
+
+use std::fmt::Display;
+
+use serde::Serialize;
+
+use super::{LogFormat, Ui};
+use crate::builder::local::BuildError;
+use crate::builder::packages::PackagesError;
+use crate::config::ConfigError;
+use crate::image::install::InstallError;
+use crate::image::manifest::ManifestError;
+use crate::plan::{PlanError, WriteError};
+use crate::profile::ProfileError;
+use crate::vm::VmError;
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// Wrong usage or bad input.
+    BadInput = 2,
+}
+
+/// A failed command.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    /// What went wrong, on what, and why.
+    pub error: String,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// The exit status.
+    #[serde(skip)]
+    pub status: u8,
+}
+
+impl Failure {
+    /// Something that did not work out.
+    pub fn failed(error: impl Display, advice: Option<String>) -> Failure {
+        Failure {
+            error: error.to_string(),
+            advice,
+            status: Status::Failed as u8,
+        }
+    }
+
+    /// Something wrong with what the user wrote.
+    pub fn bad_input(error: impl Display, advice: Option<String>) -> Failure {
+        Failure {
+            status: Status::BadInput as u8,
+            ..Failure::failed(error, advice)
+        }
+    }
+
+    /// Prints the error on standard error.
+    pub fn print(&self, ui: &Ui) {
+        match ui.log {
+            LogFormat::Text => {
+                eprintln!("error: {}", self.error);
+                if let Some(advice) = &self.advice {
+                    eprintln!("  next: {advice}");
+                }
+            }
+            LogFormat::Json => {
+                tracing::error!(advice = self.advice.as_deref(), "{}", self.error);
+            }
+        }
+    }
+}
+
+/// The error and every cause that its own text does not tell already.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let words = deeper.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = deeper.source();
+    }
+    text
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Failure {
+        Failure::bad_input(chain(&error), error.advice())
+    }
+}
+
+impl From<ProfileError> for Failure {
+    fn from(error: ProfileError) -> Failure {
+        Failure::bad_input(chain(&error), error.advice())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        let advice = match &error {
+            ConfigError::Mistake(mistake) => mistake.hint.clone(),
+            ConfigError::Read { .. } | ConfigError::NoFolder { .. } => {
+                Some("correct the path, or leave --config away for the built-in profiles".to_owned())
+            }
+        };
+        Failure::bad_input(chain(&error), advice)
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Failure {
+        Failure::failed(chain(&error), Some(error.advice().to_owned()))
+    }
+}
+
+impl From<PackagesError> for Failure {
+    fn from(error: PackagesError) -> Failure {
+        Failure::failed(chain(&error), error.advice())
+    }
+}
+
+impl From<InstallError> for Failure {
+    fn from(error: InstallError) -> Failure {
+        Failure::failed(chain(&error), error.advice().map(str::to_owned))
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Failure {
+        Failure::failed(chain(&error), error.advice())
+    }
+}
+
+impl From<ManifestError> for Failure {
+    fn from(error: ManifestError) -> Failure {
+        Failure::bad_input(chain(&error), Some(error.advice().to_owned()))
+    }
+}
+
+impl From<VmError> for Failure {
+    fn from(error: VmError) -> Failure {
+        Failure::failed(chain(&error), error.advice())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        Failure::failed(error, None)
+    }
+}

@@ -1,0 +1,91 @@
+//! What users see: results on standard output, everything else on standard error.
+
+pub mod failure;
+pub mod text;
+
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+pub use failure::{Failure, Status};
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document on standard output.
+    Json,
+}
+
+/// How logs are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where results and progress go.
+#[derive(Debug, Clone, Copy)]
+pub struct Ui {
+    /// Form of results.
+    pub output: OutputFormat,
+    /// Form of logs and errors.
+    pub log: LogFormat,
+    /// Nothing but results and errors.
+    pub quiet: bool,
+}
+
+impl Ui {
+    /// Prints a result: `text` for people, `value` for machines.
+    ///
+    /// # Errors
+    /// Standard output is closed or full.
+    pub fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        match self.output {
+            OutputFormat::Text => stdout.write_all(text().as_bytes())?,
+            OutputFormat::Json => {
+                serde_json::to_writer_pretty(&mut stdout, value)?;
+                stdout.write_all(b"\n")?;
+            }
+        }
+        stdout.flush()
+    }
+
+    /// Tells what is being done.
+    pub fn progress(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        match self.log {
+            LogFormat::Text => eprintln!("{text}"),
+            LogFormat::Json => tracing::info!("{text}"),
+        }
+    }
+
+    /// Sets up logs on standard error: warnings, with `-v` information, with `-vv` everything of
+    /// this program; `RUST_LOG` wins.
+    pub fn start_logs(&self, verbose: u8) {
+        use tracing_subscriber::EnvFilter;
+        let level = match (self.quiet, verbose) {
+            (true, _) => "error",
+            (false, 0) if self.log == LogFormat::Json => "alpine_ami=info",
+            (false, 0) => "warn",
+            (false, 1) => "alpine_ami=debug",
+            (false, _) => "debug",
+        };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr);
+        match self.log {
+            LogFormat::Text => builder.with_target(false).without_time().init(),
+            LogFormat::Json => builder.json().init(),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The serial console of a machine: kept whole in a file, and watched.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::fs::File;
+use tokio::io::{self, AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+
+/// How many lines are kept for messages; the file has them all.
+const KEPT_LINES: usize = 200;
+/// A line longer than this is cut: a guest may write for ever without ending one.
+const LONGEST_LINE: usize = 4096;
+/// What Linux prints, always in one line, when it gives up.
+const PANIC: &str = "Kernel panic - not syncing";
+
+/// What has been seen on a console so far. Cheap to clone; all clones see the same.
+#[derive(Debug, Clone)]
+pub struct Console {
+    screen: Arc<Mutex<Screen>>,
+    panic: watch::Receiver<Option<String>>,
+}
+
+impl Console {
+    /// Starts reading: every byte goes to a new file at `log`, lines are watched.
+    ///
+    /// Reading ends when the machine closes its side; the returned task says how it went.
+    /// Fails when the file cannot be made.
+    pub async fn capture<R>(
+        mut reader: R,
+        log: &Path,
+    ) -> io::Result<(Console, tokio::task::JoinHandle<io::Result<()>>)>
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+    {
+        let mut file = File::create(log).await?;
+        let screen = Arc::new(Mutex::new(Screen::default()));
+        let (report_panic, panic) = watch::channel(None);
+        let console = Console {
+            screen: Arc::clone(&screen),
+            panic,
+        };
+        let task = tokio::spawn(async move {
+            let mut buffer = [0; 4096];
+            let mut written = Ok(());
+            loop {
+                let length = reader.read(&mut buffer).await?;
+                if length == 0 {
+                    return written;
+                }
+                let bytes = &buffer[..length];
+                // A full disk must not stop the reading: a console that nobody reads
+                // stops the guest.
+                if written.is_ok() {
+                    written = save(&mut file, bytes).await;
+                }
+                let panic = {
+                    let mut screen = lock(&screen);
+                    screen.feed(bytes);
+                    screen.panic.clone()
+                };
+                report_panic.send_if_modified(|known| {
+                    let new = known.is_none() && panic.is_some();
+                    if new {
+                        *known = panic;
+                    }
+                    new
+                });
+            }
+        });
+        Ok((console, task))
+    }
+
+    /// The last `count` lines that are not empty, oldest first, without control characters.
+    pub fn tail(&self, count: usize) -> Vec<String> {
+        lock(&self.screen).tail(count)
+    }
+
+    /// Whether a login prompt was seen.
+    pub fn login_prompt(&self) -> bool {
+        lock(&self.screen).login_prompt
+    }
+
+    /// Waits until the kernel panics and returns its message; waits for ever if it never does.
+    pub async fn panicked(&self) -> String {
+        let mut panic = self.panic.clone();
+        match panic.wait_for(Option::is_some).await {
+            Ok(message) => message.clone().unwrap_or_default(),
+            // The console is closed: there will be no panic any more.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+async fn save(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes).await?;
+    // So that a reader of the file sees what happened up to now, whatever happens next.
+    file.flush().await
+}
+
+fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
+    // Lines of text are good to show whatever happened to the thread that held them.
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the reader is within a terminal's escape sequence.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Escape {
+    #[default]
+    None,
+    /// After ESC.
+    Start,
+    /// Within a control sequence, `ESC [ … letter`.
+    Sequence,
+}
+
+/// The lines of a console, made from its bytes.
+#[derive(Debug, Default)]
+struct Screen {
+    lines: VecDeque<String>,
+    line: Vec<u8>,
+    escape: Escape,
+    login_prompt: bool,
+    panic: Option<String>,
+}
+
+impl Screen {
+    fn feed(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.escape = match (self.escape, byte) {
+                (_, 0x1b) => Escape::Start,
+                (Escape::Start, b'[') => Escape::Sequence,
+                (Escape::Start, _) => Escape::None,
+                (Escape::Sequence, 0x40..=0x7e) => Escape::None,
+                (Escape::Sequence, _) => Escape::Sequence,
+                (Escape::None, b'\n') => {
+                    self.end_line();
+                    Escape::None
+                }
+                (Escape::None, _) => {
+                    let printable = byte >= 0x20 && byte != 0x7f || byte == b'\t';
+                    if printable && self.line.len() < LONGEST_LINE {
+                        self.line.push(byte);
+                    }
+                    Escape::None
+                }
+            };
+        }
+        // getty leaves its prompt without an end of line.
+        let line = String::from_utf8_lossy(&self.line);
+        if line.trim_end().ends_with(" login:") {
+            self.login_prompt = true;
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
+        self.line.clear();
+        if self.panic.is_none()
+            && let Some(at) = line.find(PANIC)
+        {
+            self.panic = Some(line[at..].to_owned());
+        }
+        if line.is_empty() {
+            return;
+        }
+        if self.lines.len() == KEPT_LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+
+    fn tail(&self, count: usize) -> Vec<String> {
+        let unfinished = String::from_utf8_lossy(&self.line).trim_end().to_owned();
+        let mut tail: Vec<String> = self.lines.iter().cloned().collect();
+        if !unfinished.is_empty() {
+            tail.push(unfinished);
+        }
+        tail.split_off(tail.len().saturating_sub(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_lose_control_characters_and_empty_lines() {
+        let mut screen = Screen::default();
+        screen.feed(b"\x1b[2J\x1b[01;01Hone\r\n\r\n");
+        screen.feed(b"\x1b[1");
+        screen.feed(b";32mtw\x07o\x1b[0m\nthr");
+        assert_eq!(screen.tail(10), ["one", "two", "thr"]);
+        assert_eq!(screen.tail(2), ["two", "thr"]);
+    }
+
+    #[test]
+    fn only_the_last_lines_are_kept() {
+        let mut screen = Screen::default();
+        for number in 0..KEPT_LINES + 5 {
+            screen.feed(format!("{number}\n").as_bytes());
+        }
+        let tail = screen.tail(usize::MAX);
+        assert_eq!(tail.len(), KEPT_LINES);
+        assert_eq!(tail[0], "5");
+    }
+
+    #[test]
+    fn a_login_prompt_needs_no_end_of_line() {
+        let mut screen = Screen::default();
+        screen.feed(b"Welcome to Alpine Linux 3.15\r\n");
+        screen.feed(b"ip-10-0-0-7 log");
+        assert!(!screen.login_prompt);
+        screen.feed(b"in: ");
+        assert!(screen.login_prompt);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_reported_at_once_and_all_is_logged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join("console.log");
+        let (mut guest, host) = tokio::io::duplex(64);
+        let (console, task) = Console::capture(host, &log).await.expect("a console");
+        let text = "[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\r\nmore\r\n";
+        guest.write_all(text.as_bytes()).await.expect("written");
+        assert_eq!(
+            console.panicked().await,
+            "Kernel panic - not syncing: VFS: Unable to mount root fs"
+        );
+        drop(guest);
+        task.await.expect("no panic").expect("read to the end");
+        assert_eq!(std::fs::read_to_string(&log).expect("a log"), text);
+        assert_eq!(console.tail(1), ["more"]);
+    }
+}

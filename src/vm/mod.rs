@@ -1,0 +1,40 @@
+//! Virtual machines: boot an image under QEMU as EC2 would, and check it from inside.
+//!
+//! [`test_image`] is the whole of it: a machine like a small Nitro instance (root disk on
+//! NVMe, serial console), a metadata service at 169.254.169.254 that is all its network, and
+//! user data by which the guest checks itself and reports over its second serial port.
+//!
+//! | part | subject |
+//! |---|---|
+//! | [`trial`] | the test as a whole, its deadline and its errors |
+//! | [`report`] | the result, as JSON and as text |
+//! | [`guest`], [`answers`] | the script that runs in the guest, and what it answers |
+//! | [`machine`], [`command`], [`qmp`] | a running machine, QEMU's arguments, QEMU's control channel |
+//! | [`accel`], [`probe`], [`firmware`] | KVM or emulation, and whether KVM works; BIOS or UEFI |
+//! | [`console`] | the serial console: log, last lines, login prompt, panic |
+//! | [`metadata`], [`imds`], [`relay`] | what an instance knows of itself, the service that tells it, the way there |
+//! | [`process`], [`workdir`] | nothing that runs or lies about after us |
+
+pub mod accel;
+pub mod answers;
+pub mod command;
+pub mod console;
+pub mod firmware;
+pub mod guest;
+pub mod imds;
+pub mod machine;
+pub mod metadata;
+pub mod probe;
+pub mod process;
+pub mod qmp;
+pub mod relay;
+pub mod report;
+pub mod trial;
+pub mod workdir;
+
+pub use accel::Accel;
+pub use command::DirectKernel;
+pub use firmware::Firmware;
+pub use guest::Check;
+pub use report::Report;
+pub use trial::{TestConfig, VmError, test_image};
