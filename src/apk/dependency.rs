@@ -195,12 +195,12 @@ impl Dependency {
 
     /// Cuts `[!]name[@tag]operator rest` at the operator; without one, both last parts are empty.
     fn split(text: &str) -> (&str, &str, &str) {
-        const COMPARERS: [char; 4] = ['<', '>', '=', '~'];
-        let Some(start) = text.find(COMPARERS) else {
+        let is_comparer = |byte: u8| matches!(byte, b'<' | b'>' | b'=' | b'~');
+        let Some(start) = text.bytes().position(is_comparer) else {
             return (text, "", "");
         };
         let (name, rest) = text.split_at(start);
-        let version = rest.trim_start_matches(COMPARERS);
+        let version = rest.trim_start_matches(['<', '>', '=', '~']);
         (name, &rest[..rest.len() - version.len()], version)
     }
 }
@@ -210,9 +210,10 @@ fn checked_name<'a>(name: &'a str, text: &str) -> Result<&'a str, DependencyErro
     if name.is_empty() {
         return Err(DependencyError::NoName(text.to_owned()));
     }
+    let has_meaning = |c: char| c.is_whitespace() || c.is_control() || "!@<>=~".contains(c);
     match name
         .chars()
-        .find(|&c| c.is_whitespace() || c.is_control() || "!@<>=~".contains(c))
+        .find(|&c| !c.is_ascii_alphanumeric() && has_meaning(c))
     {
         Some(bad) => Err(DependencyError::BadName {
             text: text.to_owned(),

@@ -16,7 +16,7 @@ pub struct SealError {
 }
 
 /// Files that are removed, by folder and by what their names begin and end with.
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 8] = [
     // Backups that adduser and its like leave.
     ("etc", "passwd", "-"),
     ("etc", "group", "-"),
@@ -26,19 +26,21 @@ const FILES: [(&str, &str, &str); 9] = [
     ("root/.ssh", "authorized_keys", ""),
     // The builder's, or a lease's.
     ("etc", "resolv.conf", ""),
+    // Seeds of the random generator.
     ("var/lib/seedrng", "", ""),
-    ("var/lib/chrony", "", ""),
     ("var/lib/urandom", "", ""),
 ];
 
+/// Folders whose files are removed and whose folders are kept: daemons expect theirs.
+const FILES_BELOW: [&str; 2] = ["var/log", "var/lib/chrony"];
+
 /// Folders that are kept and emptied.
-const EMPTIED: [&str; 8] = [
+const EMPTIED: [&str; 7] = [
     "tmp",
     "run",
     "var/tmp",
     "var/cache/apk",
     "var/cache/misc",
-    "var/log",
     "var/lib/dhcp",
     "var/lib/dhcpcd",
 ];
@@ -54,6 +56,10 @@ pub fn seal(root: &Path, day: u64) -> Result<(), SealError> {
             name.starts_with(prefix) && name.ends_with(suffix)
         })
         .map_err(at(&dir))?;
+    }
+    for dir in FILES_BELOW {
+        let dir = root.join(dir);
+        remove_files(&dir).map_err(at(&dir))?;
     }
     for dir in EMPTIED {
         let dir = root.join(dir);
@@ -88,6 +94,22 @@ fn remove(dir: &Path, chosen: impl Fn(&str) -> bool) -> io::Result<()> {
         }
         if entry.file_type()?.is_dir() {
             fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes every file at any depth of a folder that may not be there.
+fn remove_files(dir: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir()) {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_files(&entry.path())?;
         } else {
             fs::remove_file(entry.path())?;
         }
@@ -141,6 +163,7 @@ mod tests {
         seal(root.path(), 3).expect("seals");
         assert!(gone.iter().all(|file| !path(file).exists()));
         assert!(kept.iter().all(|file| path(file).exists()));
+        assert!(path("var/log/chrony").is_dir(), "daemons expect their log folders");
         assert_eq!(fs::read(path("etc/machine-id")).expect("machine-id"), b"");
     }
 }

@@ -44,8 +44,8 @@ pub fn user_data(checks: &[Check], device: &str, patience_seconds: u64) -> Strin
     // would make rc-status and the checks believe that they are part of a service.
     script.push_str(&format!(
         "env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-         HOME=/root LANG=C DIR=\"$DIR\" REPORT={device} PATIENCE={patience_seconds} \
-         setsid sh \"$DIR/program\" </dev/null >\"$DIR/log\" 2>&1 &\n"
+         HOME=/root LANG=C setsid sh \"$DIR/program\" \"$DIR\" {device} {patience_seconds} \
+         </dev/null >\"$DIR/log\" 2>&1 &\n"
     ));
     script
 }
@@ -83,7 +83,7 @@ mod tests {
         let script = user_data(&[], "/dev/ttyS1", 60);
         assert!(script.starts_with("#!/bin/sh\n"));
         assert!(
-            script.contains("REPORT=/dev/ttyS1 PATIENCE=60 setsid sh"),
+            script.contains("setsid sh \"$DIR/program\" \"$DIR\" /dev/ttyS1 60 "),
             "{script}"
         );
         assert!(script.ends_with("2>&1 &\n"));

@@ -1,19 +1,22 @@
 # shellcheck shell=sh
 #
-# Looks at the machine from inside and sends what it finds to $REPORT, a serial port.
-# Runs in the guest, under busybox ash, with $DIR as its own folder, which holds
+#    program FOLDER DEVICE PATIENCE
+#
+# Looks at the machine from inside and sends what it finds to DEVICE, a serial port.
+# Runs in the guest, under busybox ash. Its own FOLDER holds
 #   checks     a line `NUMBER TIMEOUT_SECONDS` for each check
 #   check.N    the script of check N
-# and with $PATIENCE seconds for the default runlevel to be complete.
+# It waits PATIENCE seconds for the default runlevel to be complete.
 #
 # A line is `alpine-ami KEY FIELD…`. A field is a plain word or, where the text is not
 # ours, base64 of it ("-" if it is empty). answers.rs reads this; change both together.
 
 set -u
-trap '' HUP
-exec 3>"$REPORT" || exit 1
+folder=$1 device=$2 patience=$3
+
+exec 3>"$device" || exit 1
 # No echo, no line ends turned into two characters; the reader copes without, too.
-stty -F "$REPORT" raw -echo 115200 2>/dev/null
+stty -F "$device" raw -echo 115200 2>/dev/null
 
 lines=0
 say() {
@@ -38,7 +41,7 @@ say begin 1 "$started_at"
 # OpenRC has the folder rc.starting while it goes to a runlevel; softlevel names that one.
 # This script is started by a service of the default runlevel, so it waits for its end.
 complete=yes
-limit=$((${started_at%%.*} + PATIENCE))
+limit=$((${started_at%%.*} + patience))
 until [ ! -e /run/openrc/rc.starting ] && [ "$(cat /run/openrc/softlevel 2>/dev/null)" = default ]; do
     clock
     if [ "${now%%.*}" -ge "$limit" ]; then
@@ -97,10 +100,10 @@ for runlevel in /etc/runlevels/*; do
     done
 done
 
-netstat -ltn 2>/dev/null | awk '$1 ~ /^tcp/ { print $4 }' >"$DIR/listening"
+netstat -ltn 2>/dev/null | awk '$1 ~ /^tcp/ { print $4 }' >"$folder/listening"
 while read -r address; do
     say listening "$(printf '%s' "$address" | field)"
-done <"$DIR/listening"
+done <"$folder/listening"
 
 # run_check NUMBER TIMEOUT: its output goes to a file, not a pipe, since a process that it
 # leaves running would keep a pipe open for ever.
@@ -108,15 +111,15 @@ run_check() {
     say checking "$1"
     clock
     from=$now
-    timeout -s KILL "$2" sh "$DIR/check.$1" </dev/null >"$DIR/output" 2>&1 3>&-
+    timeout -s KILL "$2" sh "$folder/check.$1" </dev/null >"$folder/output" 2>&1 3>&-
     status=$?
     clock
-    say check "$1" "$status" "$from" "$now" "$(tail -c 4096 "$DIR/output" | field)"
-    : >"$DIR/output"
+    say check "$1" "$status" "$from" "$now" "$(tail -c 4096 "$folder/output" | field)"
+    : >"$folder/output"
 }
 while read -r number seconds <&4; do
     run_check "$number" "$seconds"
-done 4<"$DIR/checks"
+done 4<"$folder/checks"
 
 # Counts itself, too.
 say end $((lines + 1))

@@ -233,10 +233,15 @@ pub async fn test_image(config: &TestConfig) -> Result<Report, VmError> {
 
     let mut conversation = Conversation::default();
     let end = listen(config, &mut machine, &mut conversation, deadline).await;
+    // Before the guest shuts down, which prints a lot and explains nothing.
+    let mut last_lines = machine.console().tail(SHOWN_LINES);
     let shutdown_seconds = match end {
         End::Reported => switched_off(&machine, deadline).await,
         _ => None,
     };
+    if shutdown_seconds.is_none() {
+        last_lines = machine.console().tail(SHOWN_LINES);
+    }
     if let Err(source) = machine.kill().await {
         return Err(host("write the console log", &config.console_log, source));
     }
@@ -249,7 +254,7 @@ pub async fn test_image(config: &TestConfig) -> Result<Report, VmError> {
         shutdown_seconds,
         login_prompt: machine.console().login_prompt(),
         console: config.console_log.clone(),
-        last_lines: machine.console().tail(SHOWN_LINES),
+        last_lines,
     };
     let subject = Subject {
         image: config.image.clone(),

@@ -5,16 +5,24 @@
 //! the chroot, and `tar`; where one is missing the tests say so and pass. `ALPINE_AMI_WORLDS` sets how
 //! many random worlds are compared and `ALPINE_AMI_SEED` which.
 
-use std::fs::{self, File};
+mod apk;
+mod toys;
+mod worlds;
+
+use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::thread;
 
 use alpine_ami::apk::dependency::Dependency;
 use alpine_ami::apk::index::{IndexPackage, parse_index};
 use alpine_ami::apk::solver::{Rules, Source, resolve_as};
 use alpine_ami::apk::version::Version;
+
+use super::solver_cases::{Case, Expected, cases};
+use apk::{Apk, add_case, shared};
+use toys::Toy;
+use worlds::{Random, world};
 
 const ARCH: &str = "x86_64";
 const REPOSITORIES: [&str; 2] = ["main", "community"];
@@ -23,20 +31,6 @@ const REPOSITORIES: [&str; 2] = ["main", "community"];
 const RULES: Rules = Rules {
     install_if_through_provides: false,
 };
-
-/// The shared Alpine data, or a line on stderr and nothing.
-fn shared() -> Option<PathBuf> {
-    let shared = std::env::var_os("ALPINE_AMI_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let alpine = shared.join("alpine");
-    if alpine.join("index/v3.19").is_dir() {
-        return Some(alpine);
-    }
-    eprintln!("skipped: there is no Alpine data in {}", shared.display());
-    None
-}
 
 fn from_environment(name: &str, default: u64) -> u64 {
     let value = std::env::var(name).ok();
@@ -70,197 +64,6 @@ fn sources(alpine: &Path, community_tag: Option<&str>) -> Vec<Source> {
             packages: parse_index(&index_text(alpine, repository)).expect("a valid index"),
         })
         .collect()
-}
-
-/// A directory with Alpine's minimal root, the indexes, and an empty root to install into.
-struct Apk {
-    directory: tempfile::TempDir,
-}
-
-impl Apk {
-    /// Nothing, and a line on stderr, where it cannot run here.
-    fn prepare(alpine: &Path) -> Option<Apk> {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let root = directory.path();
-        let archive = alpine.join("minirootfs-3.15.11-x86_64.tar.gz");
-        let unpacked = Command::new("tar")
-            .arg("xzf")
-            .arg(archive)
-            .arg("-C")
-            .arg(root)
-            .status();
-        if !unpacked.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: tar cannot unpack the minimal root");
-            return None;
-        }
-        let target = root.join("target");
-        for folder in ["etc/apk/keys", "lib/apk/db", "var/cache/apk"] {
-            fs::create_dir_all(target.join(folder)).expect("a folder");
-        }
-        fs::write(target.join("lib/apk/db/installed"), "").expect("a file");
-        fs::write(target.join("etc/apk/world"), "").expect("a file");
-        fs::write(target.join("etc/apk/arch"), ARCH).expect("a file");
-        for key in fs::read_dir(alpine.join("keys")).expect("keys") {
-            let key = key.expect("a key").path();
-            let name = key.file_name().expect("a name");
-            fs::copy(&key, target.join("etc/apk/keys").join(name)).expect("a copy");
-        }
-        for repository in REPOSITORIES {
-            let folder = format!("{repository}/{ARCH}");
-            let into = root.join("repositories").join(&folder);
-            fs::create_dir_all(&into).expect("a folder");
-            let from = alpine
-                .join("index/v3.19")
-                .join(&folder)
-                .join("APKINDEX.tar.gz");
-            fs::copy(from, into.join("APKINDEX.tar.gz")).expect("a copy");
-        }
-        let apk = Apk { directory };
-        match apk.run(&["--version"]) {
-            Ok(output) if output.status.success() => Some(apk),
-            outcome => {
-                eprintln!("skipped: apk cannot run in a chroot, which needs root: {outcome:?}");
-                None
-            }
-        }
-    }
-
-    fn run(&self, arguments: &[&str]) -> std::io::Result<Output> {
-        let mut command = Command::new("chroot");
-        command.arg(self.directory.path()).arg("/sbin/apk");
-        command.args(arguments).output()
-    }
-
-    /// What apk would install, in order, or its complaint.
-    fn add(&self, world: &[String], community: &str) -> Result<Vec<String>, String> {
-        let mut arguments = vec!["add", "--root", "/target", "--simulate", "--no-network"];
-        arguments.extend(["-X", "/repositories/main", "-X", community]);
-        arguments.extend(world.iter().map(String::as_str));
-        let output = self.run(&arguments).expect("apk runs");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            return Err(text + &String::from_utf8_lossy(&output.stderr));
-        }
-        let installed = text.lines().filter_map(|line| {
-            let (_, package) = line.split_once(") Installing ")?;
-            let (name, version) = package.split_once(" (")?;
-            let name = name.split('@').next()?;
-            Some(format!("{name}-{}", version.trim_end_matches(')')))
-        });
-        Ok(installed.collect())
-    }
-}
-
-/// Pseudo-random numbers that are the same everywhere: xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let mixed = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        mixed as usize % limit
-    }
-
-    fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-}
-
-/// What nearly every image has: the conditions of most `install_if`, and the usual choices.
-const COMMON: &[&str] = &[
-    "alpine-base",
-    "openrc",
-    "docs",
-    "bash",
-    "bash-completion",
-    "zsh",
-    "fish",
-    "openssh",
-    "busybox-suid",
-    "python3",
-    "perl",
-    "linux-virt",
-    "linux-lts",
-    "udev-init-scripts",
-    "eudev",
-    "mdevd",
-    "dbus",
-    "elogind",
-    "polkit",
-    "networkmanager",
-    "gcc",
-    "llvm17",
-    "nodejs",
-    "openjdk17-jre",
-    "xorg-server",
-    "gnome",
-    "plasma",
-    "xfce4",
-    "s6",
-    "systemd-boot",
-    "doas",
-    "sudo",
-    "docker",
-    "containerd",
-    "cri-o",
-    "kubelet",
-    "rust",
-    "go",
-];
-
-/// One wish: mostly a plain name, sometimes a version, a provided name or an exclusion.
-///
-/// With `tagged`, the packages from that number on need a tag, and mostly get one.
-fn wish(random: &mut Random, packages: &[&IndexPackage], tagged: Option<usize>) -> String {
-    let number = random.below(packages.len());
-    let package = packages[number];
-    let mut name = match random.below(8) {
-        0 => (*random.pick(COMMON)).to_owned(),
-        1 if !package.provides.is_empty() => random.pick(&package.provides).name.to_string(),
-        _ => package.name.to_string(),
-    };
-    if random.one_in(12) {
-        return format!("!{name}");
-    }
-    let plain = name == *package.name;
-    let needs_tag = tagged.is_some_and(|first| number >= first);
-    if tagged.is_some() && needs_tag != random.one_in(15) {
-        name += "@community";
-    }
-    if plain && random.one_in(10) {
-        let operator = random.pick(&["=", "<", "<=", ">", ">=", "~"]);
-        let version = match random.below(3) {
-            0 => package.version.upstream(),
-            _ => package.version.as_str(),
-        };
-        return format!("{name}{operator}{version}");
-    }
-    name
-}
-
-fn world(random: &mut Random, packages: &[&IndexPackage], tagged: Option<usize>) -> Vec<String> {
-    let size = match random.below(4) {
-        0 => 1,
-        1 => 1 + random.below(4),
-        2 => 1 + random.below(10),
-        _ => 1 + random.below(25),
-    };
-    let mut world: Vec<(Dependency, String)> = Vec::new();
-    for _ in 0..size {
-        let text = wish(random, packages, tagged);
-        let parsed: Dependency = text.parse().expect("a wish of our own");
-        // apk replaces an entry of the same name.
-        if !world.iter().any(|(other, _)| other.name == parsed.name) {
-            world.push((parsed, text));
-        }
-    }
-    world.into_iter().map(|(_, text)| text).collect()
 }
 
 fn ours(sources: &[Source], world: &[String]) -> Result<Vec<String>, String> {
@@ -318,7 +121,10 @@ fn compare_worlds(community_tag: Option<&str>, count: u64, seed: u64) {
     let halves = worlds.chunks(worlds.len().div_ceil(2));
     let verdicts: Vec<(Verdict, bool)> = thread::scope(|scope| {
         let judge = |world: &Vec<String>| {
-            let (ours, theirs) = (ours(&sources, world), apk.add(world, &community));
+            let (ours, theirs) = (
+                ours(&sources, world),
+                apk.add(world, &["/repositories/main", &community]),
+            );
             let verdict = compare(&ours, &theirs);
             if verdict != Verdict::Same {
                 eprintln!(
@@ -408,8 +214,8 @@ fn versions_compare_as_with_apk() {
             pairs.push((a, b));
         }
     }
-    for a in &odd {
-        pairs.extend(odd.iter().map(|b| (a.clone(), b.clone())));
+    for (index, a) in odd.iter().enumerate() {
+        pairs.extend(odd[index..].iter().map(|b| (a.clone(), b.clone())));
     }
     for (a, b) in pairs {
         let output = apk
@@ -440,4 +246,79 @@ fn full_indexes_are_read_and_written_back() {
         }
         assert_eq!(records.next(), None);
     }
+}
+
+#[test]
+fn the_cases_come_out_as_with_apk() {
+    let Some(alpine) = shared() else { return };
+    let Some(apk) = Apk::prepare(&alpine) else {
+        return;
+    };
+    let mut failed = Vec::new();
+    for case in cases().into_iter().filter(|case| !case.differs) {
+        let name = case
+            .path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let theirs = add_case(&apk, &name, &case);
+        let agrees = match (&case.expected, &theirs) {
+            (Expected::Packages { selected, .. }, Ok(theirs)) => {
+                let labels = selected
+                    .iter()
+                    .map(|label| label.split('/').next().unwrap_or(label));
+                labels.eq(theirs.iter().map(String::as_str))
+            }
+            (Expected::Failure(_), Err(_)) => true,
+            _ => false,
+        };
+        if !agrees {
+            failed.push(format!("{name}: apk says {theirs:?}"));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn toy_repositories_come_out_as_with_apk() {
+    let Some(alpine) = shared() else { return };
+    let Some(apk) = Apk::prepare(&alpine) else {
+        return;
+    };
+    let mut random = Random(from_environment("ALPINE_AMI_SEED", 4711));
+    let count = from_environment("ALPINE_AMI_WORLDS", 40) * 5;
+    let (mut different, mut reordered, mut solvable) = (0, 0, 0);
+    for _ in 0..count {
+        let toy = Toy::new(&mut random);
+        let case = Case::parse(PathBuf::from("toy"), &toy.text());
+        let world: Vec<Dependency> = case
+            .world
+            .iter()
+            .map(|wish| wish.parse().expect("a wish"))
+            .collect();
+        let ours =
+            resolve_as(&case.sources(), &world, ARCH, RULES).map_err(|error| error.to_string());
+        let label = |package: &IndexPackage| format!("{}-{}", package.name, package.version);
+        let ours = ours.map(|selected| selected.iter().map(|one| label(&one.package)).collect());
+        let theirs = add_case(&apk, "toy", &case);
+        solvable += usize::from(theirs.is_ok());
+        match compare(&ours, &theirs) {
+            Verdict::Same => continue,
+            Verdict::SameSet => reordered += 1,
+            Verdict::Different => different += 1,
+        }
+        eprintln!("{}ours {ours:?}\napk {theirs:?}\n", toy.text());
+    }
+    eprintln!(
+        "{count} toy repositories, {solvable} solvable: {different} different, {reordered} in another order"
+    );
+    assert!(
+        different * 100 <= count,
+        "{different} of {count} repositories differ"
+    );
+    assert!(
+        reordered * 20 <= count,
+        "{reordered} of {count} repositories are in another order"
+    );
 }

@@ -5,7 +5,7 @@ use super::explain::Problem;
 use super::order::{Cause, Placement};
 use super::select::{Failure, Selector};
 use super::universe::{NameId, PackageId, Provider, Requirement, Tags, Universe, runs_on};
-use crate::apk::dependency::{Constraint, Dependency};
+use crate::apk::dependency::Dependency;
 
 /// More than this many alternatives, chains or similar names are not read any more.
 const MANY: usize = 5;
@@ -150,10 +150,12 @@ impl<'a> Audit<'_, '_, 'a> {
         let name = self.universe.name_text(requirement.name);
         let chosen = self.chosen(requirement.name);
         if requirement.dependency.conflict {
-            let there = chosen.map_or_else(String::new, |provider| self.label(provider.package));
-            let who =
-                chosen.map(|provider| format!("{there} is {}", self.reason(provider.package)));
-            return (format!("{there} is there"), who.into_iter().collect());
+            let Some(provider) = chosen else {
+                return ("it was excluded".to_owned(), Vec::new());
+            };
+            let there = self.label(provider.package);
+            let wanted = format!("{there} is wanted by {}", self.origin(provider.package));
+            return (format!("{there} is wanted too"), vec![wanted]);
         }
         let providers = self.universe.providers(requirement.name);
         if providers.is_empty() {
@@ -184,7 +186,10 @@ impl<'a> Audit<'_, '_, 'a> {
         let what = match chosen {
             Some(provider) => {
                 let label = self.label(provider.package);
-                format!("{label} was chosen, {}", self.reason(provider.package))
+                format!(
+                    "{label} was chosen, wanted by {}",
+                    self.origin(provider.package)
+                )
             }
             None => "what fits cannot be installed".to_owned(),
         };
@@ -264,7 +269,7 @@ impl<'a> Audit<'_, '_, 'a> {
         if let Some(unreadable) = candidate.package.uninstallable() {
             return Some(format!("cannot be installed: {unreadable}"));
         }
-        if !self.selector.packages[package as usize].tag_ok {
+        if !self.tag_ok(package) {
             return Some(self.masked(package));
         }
         let own = Some(&candidate.package.version);
@@ -319,104 +324,105 @@ impl<'a> Audit<'_, '_, 'a> {
         )
     }
 
-    /// The contradictions met on the way. Those that only follow from an unmet requirement are left
-    /// out, unless nothing else explains the failure.
+    /// The contradictions met on the way. What had to be taken although something speaks against it
+    /// mostly follows from another problem, so it is only told where nothing else is.
     fn failures(&self, nothing_else: bool) -> Vec<Problem> {
         let mut problems: Vec<Problem> = Vec::new();
         for &failure in &self.selector.failures {
-            let problem = match failure {
-                Failure::SameName(name, a, b) => self.same_name(name, a, b),
-                Failure::Unusable(package) if !self.selector.packages[package as usize].tag_ok => {
-                    Problem {
-                        constraint: self.label(package),
-                        what: self.masked(package),
-                        wanted_by: vec![self.chain_to(package)],
-                        instead: vec!["ask for it with its tag, as name@tag".to_owned()],
-                    }
+            match failure {
+                Failure::SameName(name, a, b) => problems.push(self.same_name(name, a, b)),
+                Failure::Unusable(package) if !self.tag_ok(package) => {
+                    let hint = "ask for it with its tag, as name@tag".to_owned();
+                    problems.push(self.unusable(package, self.masked(package), vec![hint]));
                 }
-                Failure::Unusable(package) if nothing_else => Problem {
-                    constraint: self.label(package),
-                    what: self
-                        .objection(package)
-                        .unwrap_or_else(|| "was excluded before".to_owned()),
-                    wanted_by: vec![self.chain_to(package)],
-                    instead: Vec::new(),
-                },
-                Failure::Unusable(_) | Failure::NoProvider(_) => continue,
-            };
-            let known = |other: &Problem| other.constraint == problem.constraint;
-            if !problems.iter().any(known) {
-                problems.push(problem);
+                Failure::Unusable(_) | Failure::NoProvider(_) => {}
             }
         }
+        if problems.is_empty() && nothing_else {
+            problems.extend(
+                self.selector
+                    .failures
+                    .iter()
+                    .filter_map(|failure| match *failure {
+                        Failure::Unusable(package) => {
+                            let objection = self.objection(package);
+                            let what =
+                                objection.unwrap_or_else(|| "was ruled out before".to_owned());
+                            Some(self.unusable(package, what, Vec::new()))
+                        }
+                        _ => None,
+                    }),
+            );
+        }
+        problems.dedup_by(|a, b| a.constraint == b.constraint);
         problems
     }
 
+    fn tag_ok(&self, package: PackageId) -> bool {
+        self.selector.packages[package as usize].tag_ok
+    }
+
+    fn unusable(&self, package: PackageId, what: String, instead: Vec<String>) -> Problem {
+        let mut chain = self.chain_to(package);
+        chain.pop();
+        Problem {
+            constraint: self.label(package),
+            what,
+            wanted_by: vec![chain],
+            instead,
+        }
+    }
+
     fn same_name(&self, name: NameId, first: PackageId, second: PackageId) -> Problem {
+        let name = self.universe.name_text(name);
         Problem {
             constraint: format!("{} and {}", self.label(first), self.label(second)),
-            what: format!(
-                "both provide {}, only one can be installed",
-                self.universe.name_text(name)
-            ),
+            what: format!("both provide {name}, only one can be installed"),
             wanted_by: vec![self.chain_to(first), self.chain_to(second)],
             instead: Vec::new(),
         }
     }
 
-    fn placement(&self, package: PackageId) -> Option<&Placement<'a>> {
-        self.placements
+    fn cause(&self, package: PackageId) -> Option<Cause<'a>> {
+        let placement = self
+            .placements
             .iter()
-            .find(|placement| placement.package == package)
+            .find(|placement| placement.package == package)?;
+        Some(placement.cause)
     }
 
-    /// What brought a package in, in a few words.
-    fn reason(&self, package: PackageId) -> String {
-        match self.placement(package).map(|placement| placement.cause) {
-            Some(Cause::World(requirement)) => {
-                format!("wanted by the world: {}", requirement.dependency)
+    /// Where a package comes from, with the wish that it meets at the end.
+    fn origin(&self, package: PackageId) -> String {
+        let mut chain = self.chain_to(package);
+        chain.pop();
+        let wish = match self.cause(package) {
+            Some(Cause::World(requirement) | Cause::Dependency(_, requirement)) => {
+                format!(" [{}]", requirement.dependency)
             }
-            Some(Cause::Dependency(parent, requirement)) => {
-                format!(
-                    "wanted by {}: {}",
-                    self.label(parent),
-                    requirement.dependency
-                )
-            }
-            Some(Cause::InstallIf(trigger)) => {
-                format!("installed along with {}", self.label(trigger))
-            }
-            None => "chosen".to_owned(),
-        }
-    }
-
-    /// From the world down to a wish.
-    fn chain(&self, (asker, requirement): Wish<'a>) -> Vec<String> {
-        let mut chain =
-            asker.map_or_else(|| vec!["world".to_owned()], |asker| self.chain_to(asker));
-        let mark = match &requirement.dependency.constraint {
-            Constraint::Any if !requirement.dependency.conflict => None,
-            _ => Some(requirement.dependency.to_string()),
+            Some(Cause::InstallIf(_)) => " [install_if]".to_owned(),
+            None => String::new(),
         };
-        if let (Some(mark), Some(last), true) = (mark, chain.last_mut(), asker.is_some()) {
-            last.push_str(&format!(" [{mark}]"));
-        }
-        chain
+        chain.join(" → ") + &wish
+    }
+
+    /// From the world down to who has a wish.
+    fn chain(&self, (asker, _): Wish<'a>) -> Vec<String> {
+        asker.map_or_else(|| vec!["world".to_owned()], |asker| self.chain_to(asker))
     }
 
     /// From the world down to a package.
     fn chain_to(&self, package: PackageId) -> Vec<String> {
-        let mut chain = Vec::new();
-        let mut next = Some(package);
-        while let Some(package) = next {
-            chain.push(self.label(package));
-            next = match self.placement(package).map(|placement| placement.cause) {
-                Some(Cause::Dependency(parent, _) | Cause::InstallIf(parent)) => Some(parent),
-                Some(Cause::World(_)) | None => None,
-            };
+        let mut packages = vec![package];
+        while let Some(Cause::Dependency(parent, _) | Cause::InstallIf(parent)) =
+            packages.last().and_then(|&last| self.cause(last))
+            && !packages.contains(&parent)
+        {
+            packages.push(parent);
         }
-        chain.push("world".to_owned());
-        chain.reverse();
-        chain
+        let labels = packages
+            .into_iter()
+            .rev()
+            .map(|package| self.label(package));
+        std::iter::once("world".to_owned()).chain(labels).collect()
     }
 }

@@ -1,8 +1,8 @@
 //! Which packages a set of wishes comes to, and in which order they are installed.
 //!
-//! The rules are apk's, because what this module locks is what `apk` on the running image has to
-//! agree with: [`universe`] numbers what there is, [`select`] chooses, [`order`] puts the choice in
-//! order, [`audit`] finds out what is wrong when it does not work out, and [`explain`] says so.
+//! The rules are apk's, because what is locked here is what `apk` on the running image has to agree
+//! with. `universe` numbers what there is, `select` chooses, `order` puts the choice in order,
+//! `audit` finds out what is wrong when it does not work out, and `explain` says so.
 
 mod audit;
 mod explain;

@@ -57,6 +57,7 @@ pub(super) fn order<'a>(
         order.visit(requirement.name, Cause::World(requirement));
         order.finish();
     }
+    order.name_true_causes(world);
     order.placed
 }
 
@@ -109,6 +110,53 @@ impl<'a> Order<'_, '_, 'a> {
                 None => drop(self.stack.pop()),
             }
         }
+    }
+
+    /// Where a package was placed early because of what excludes other versions of it, looks for
+    /// who wants it.
+    fn name_true_causes(&mut self, world: &[(Requirement<'a>, Tags)]) {
+        let is_exclusion = |cause| match cause {
+            Cause::World(requirement) | Cause::Dependency(_, requirement) => {
+                requirement.dependency.conflict
+            }
+            Cause::InstallIf(_) => false,
+        };
+        for index in 0..self.placed.len() {
+            let Placement { package, cause } = self.placed[index];
+            if is_exclusion(cause) {
+                self.placed[index].cause = self.true_cause(package, world).unwrap_or(cause);
+            }
+        }
+    }
+
+    fn true_cause(
+        &self,
+        package: PackageId,
+        world: &[(Requirement<'a>, Tags)],
+    ) -> Option<Cause<'a>> {
+        let universe = self.selector.universe;
+        let stands_for = |requirement: &Requirement<'a>| {
+            let chosen = self.selector.names[requirement.name as usize].chosen;
+            !requirement.dependency.conflict
+                && chosen.is_some_and(|chosen| chosen.package == package)
+        };
+        let wishes = world.iter().map(|&(requirement, _)| requirement);
+        let from_world = wishes.filter(stands_for).map(Cause::World);
+        let from_packages = self.placed.iter().flat_map(|placement| {
+            let depends = universe.depends(placement.package).iter().copied();
+            depends
+                .filter(stands_for)
+                .map(|requirement| Cause::Dependency(placement.package, requirement))
+        });
+        let conditions = universe.install_if(package).iter();
+        let from_conditions = conditions.filter_map(|condition| {
+            let chosen = self.selector.names[condition.name as usize].chosen?;
+            Some(Cause::InstallIf(chosen.package))
+        });
+        from_world
+            .chain(from_packages)
+            .chain(from_conditions)
+            .next()
     }
 
     /// Whether everything that the package chosen for `name` waits for is placed.

@@ -8,6 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
 use super::Source;
@@ -60,7 +61,7 @@ pub(super) struct Candidate<'a> {
 pub(super) struct Universe<'a> {
     pub candidates: Vec<Candidate<'a>>,
     names: Vec<&'a str>,
-    numbers: HashMap<&'a str, NameId>,
+    numbers: HashMap<&'a str, NameId, FastHash>,
     requirements: Vec<Requirement<'a>>,
     provides: Vec<(NameId, Option<&'a Version>)>,
     /// The providers of name `n` are `providers[provider_start[n]..provider_start[n + 1]]`.
@@ -80,14 +81,15 @@ impl<'a> Universe<'a> {
         let mut universe = Universe {
             candidates: Vec::with_capacity(count),
             names: Vec::new(),
-            numbers: HashMap::with_capacity(3 * count),
+            numbers: HashMap::with_capacity_and_hasher(3 * count, FastHash::default()),
             requirements: Vec::with_capacity(4 * count),
             provides: Vec::with_capacity(2 * count),
             providers: Vec::new(),
             provider_start: Vec::new(),
             tags: Vec::new(),
         };
-        let mut known: HashMap<Checksum, PackageId> = HashMap::with_capacity(count);
+        let mut known: HashMap<Checksum, PackageId, FastHash> =
+            HashMap::with_capacity_and_hasher(count, FastHash::default());
         for (index, source) in sources.iter().enumerate() {
             let tags = universe.tag(source.tag.as_deref());
             for package in &source.packages {
@@ -292,6 +294,35 @@ impl<'a> Universe<'a> {
 /// Whether a package can be installed on `arch`.
 pub(super) fn runs_on(package: &IndexPackage, arch: &str) -> bool {
     &*package.arch == arch || &*package.arch == "noarch"
+}
+
+/// A hash for our own tables that is quick on short keys. Indexes are signed, so nobody feeds it
+/// keys made to collide.
+#[derive(Default)]
+struct Mixer(u64);
+
+type FastHash = BuildHasherDefault<Mixer>;
+
+impl Mixer {
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+impl Hasher for Mixer {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            self.mix(word.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)));
+        }
+        let rest = words.remainder();
+        self.mix(rest.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)));
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes its buckets from the low bits, which a multiplication mixes least.
+        self.0 ^ self.0 >> 32
+    }
 }
 
 /// MurmurHash3, the variant for 32 bits; apk hashes names with it (`src/blob.c`).
