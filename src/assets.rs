@@ -145,8 +145,9 @@ fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<String, Asset>) -> io::
             .ok_or_else(|| {
                 io::Error::other(format!("the name of {} is not UTF-8", path.display()))
             })?;
-        let bytes = std::fs::read(&path)
-            .map_err(|error| io::Error::other(format!("cannot read {}: {error}", path.display())))?;
+        let bytes = std::fs::read(&path).map_err(|error| {
+            io::Error::other(format!("cannot read {}: {error}", path.display()))
+        })?;
         let origin = path.display().to_string();
         files.insert(name.to_owned(), Asset { origin, bytes });
     }

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::index::Checksum;
@@ -21,6 +22,8 @@ pub struct Installed {
     pub info: PkgInfo,
     /// Its checksum in the index.
     pub checksum: Checksum,
+    /// Its architecture as the index says: Alpine's indexes call `noarch` packages by their own.
+    pub arch: String,
     /// Bytes of its file.
     pub size: u64,
     /// The tag of the repository it came from.
@@ -52,7 +55,9 @@ const FIELDS: [(char, &str); 14] = [
 impl Installed {
     /// `name-version`.
     pub fn id(&self) -> String {
-        self.info.id().expect("a verified package has name and version")
+        self.info
+            .id()
+            .expect("a verified package has name and version")
     }
 
     fn record(&self) -> String {
@@ -61,7 +66,7 @@ impl Installed {
         // Writing to a string does not fail.
         let _ = writeln!(text, "C:{}", self.checksum);
         let _ = writeln!(text, "P:{}\nV:{}", get("pkgname"), get("pkgver"));
-        let _ = writeln!(text, "A:{}\nS:{}", get("arch"), self.size);
+        let _ = writeln!(text, "A:{}\nS:{}", self.arch, self.size);
         for (field, key) in FIELDS {
             let words: Vec<_> = self.info.all(key).collect();
             if !words.is_empty() {
@@ -120,7 +125,9 @@ pub fn write(
     fs::write(dir.join("installed"), records)?;
     fs::write(dir.join("scripts.tar"), scripts_tar(installed, time)?)?;
     fs::write(dir.join("triggers"), triggers(installed))?;
-    fs::write(dir.join("lock"), "")?;
+    let lock = dir.join("lock");
+    fs::write(&lock, "")?;
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o600))?;
     let mut world = world.to_vec();
     world.sort();
     world.dedup();

@@ -251,7 +251,10 @@ mod tests {
 
     #[test]
     fn digests_come_from_the_entry_name() {
-        assert_eq!(scheme(".SIGN.RSA.k.pub").map(|found| found.1), Some("k.pub"));
+        assert_eq!(
+            scheme(".SIGN.RSA.k.pub").map(|found| found.1),
+            Some("k.pub")
+        );
         assert_eq!(
             scheme(".SIGN.RSA256.a-b.c.rsa.pub").map(|found| found.1),
             Some("a-b.c.rsa.pub")

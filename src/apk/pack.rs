@@ -221,11 +221,7 @@ fn index_entry(info: &PkgInfo, checksum: Checksum, size: u64) -> Result<IndexPac
 
 fn pack_control(stage: &Path, info: &PkgInfo) -> io::Result<Vec<u8>> {
     let mtime = info.get("builddate").and_then(|date| date.parse().ok());
-    let mut files = vec![(
-        ".PKGINFO".to_owned(),
-        0o644,
-        info.to_text().into_bytes(),
-    )];
+    let mut files = vec![(".PKGINFO".to_owned(), 0o644, info.to_text().into_bytes())];
     for kind in ScriptKind::ALL {
         match fs::read(stage.join(kind.as_str())) {
             Ok(bytes) => files.push((format!(".{}", kind.as_str()), 0o755, bytes)),
@@ -321,7 +317,7 @@ fn append<W: Write>(
     if meta.is_symlink() {
         let target = fs::read_link(path)?;
         let sum = Sha1::digest(target.as_os_str().as_encoded_bytes());
-        append_checksum(builder, &sum)?;
+        append_checksum(builder, &sum, mtime)?;
         let mut header = header(tar::EntryType::Symlink, 0o777, mtime);
         return builder.append_link(&mut header, name, target);
     }
@@ -340,16 +336,26 @@ fn append<W: Write>(
     let mut bytes = Vec::new();
     File::open(path)?.read_to_end(&mut bytes)?;
     *installed_size += bytes.len() as u64;
-    append_checksum(builder, &Sha1::digest(&bytes))?;
+    append_checksum(builder, &Sha1::digest(&bytes), mtime)?;
     let mut header = header(tar::EntryType::Regular, mode, mtime);
     header.set_size(bytes.len() as u64);
     builder.append_data(&mut header, name, bytes.as_slice())
 }
 
 /// The PAX record that apk copies to the installed database.
-fn append_checksum<W: Write>(builder: &mut tar::Builder<W>, sum: &[u8]) -> io::Result<()> {
-    let sum = crate::digest::hex(sum);
-    builder.append_pax_extensions([("APK-TOOLS.checksum.SHA1", sum.as_bytes())])
+///
+/// Written by hand: the tar crate leaves the header's name empty, which apk-tools takes for the end
+/// of the archive (`src/tar.c`).
+fn append_checksum<W: Write>(
+    builder: &mut tar::Builder<W>,
+    sum: &[u8],
+    mtime: u64,
+) -> io::Result<()> {
+    // The length counts itself: 68 for every SHA-1.
+    let record = format!("68 APK-TOOLS.checksum.SHA1={}\n", crate::digest::hex(sum));
+    let mut header = header(tar::EntryType::XHeader, 0o644, mtime);
+    header.set_size(record.len() as u64);
+    builder.append_data(&mut header, "PaxHeaders", record.as_bytes())
 }
 
 /// Writes a signed `APKINDEX.tar.gz` for `packages` into `out`.

@@ -208,11 +208,7 @@ fn verify_control(
 }
 
 /// Hashes everything after the control member and compares it with `datahash`.
-fn verify_data(
-    path: &Path,
-    reader: &mut impl BufRead,
-    info: &PkgInfo,
-) -> Result<(), PackageError> {
+fn verify_data(path: &Path, reader: &mut impl BufRead, info: &PkgInfo) -> Result<(), PackageError> {
     let expected = info
         .get("datahash")
         .ok_or_else(|| damaged(path, "its .PKGINFO has no datahash"))?;

@@ -82,12 +82,16 @@ impl BuildError {
             BuildError::Image(error) => error.advice(),
             BuildError::Output { source, .. } => Some(
                 match source.kind() {
-                    io::ErrorKind::StorageFull => "make room, or name a folder on another disk with --out",
+                    io::ErrorKind::StorageFull => {
+                        "make room, or name a folder on another disk with --out"
+                    }
                     _ => "name a folder that can be written with --out",
                 }
                 .to_owned(),
             ),
-            BuildError::Keys(_) => Some("--keys-dir names a folder with public keys called *.pub".to_owned()),
+            BuildError::Keys(_) => {
+                Some("--keys-dir names a folder with public keys called *.pub".to_owned())
+            }
             BuildError::Seal(_) | BuildError::Jail(_) => None,
         }
     }

@@ -128,7 +128,10 @@ impl Indexes {
             let repository = self.repository(one).clone();
             let (package, keys, arch) = (one.package.clone(), self.sources.keys.clone(), self.arch);
             tasks.spawn(async move {
-                let _slot = limit.acquire().await.expect("the semaphore is never closed");
+                let _slot = limit
+                    .acquire()
+                    .await
+                    .expect("the semaphore is never closed");
                 let file = fetcher.package(&repository, arch, &package, &keys).await;
                 (place, file)
             });

@@ -64,7 +64,10 @@ fn sweep(out: &Path) -> io::Result<()> {
             Err(_) => fs::remove_dir(entry.path()).is_err(),
         };
         if !alive && entry.path().exists() {
-            tracing::info!("removing what a dead build left: {}", entry.path().display());
+            tracing::info!(
+                "removing what a dead build left: {}",
+                entry.path().display()
+            );
             fs::remove_dir_all(entry.path())?;
         }
     }

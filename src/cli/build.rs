@@ -58,9 +58,15 @@ impl BuildArgs {
             let manifest = self.build(ui, plan, &out)?;
             built.push((out, manifest));
         }
-        let images: Vec<_> = built.iter().map(|(out, built)| describe(out, built)).collect();
+        let images: Vec<_> = built
+            .iter()
+            .map(|(out, built)| describe(out, built))
+            .collect();
         ui.result(&json!({ "images": images }), || {
-            built.iter().map(|(out, built)| summary(out, built)).collect()
+            built
+                .iter()
+                .map(|(out, built)| summary(out, built))
+                .collect()
         })?;
         Ok(Status::Done)
     }
@@ -120,5 +126,10 @@ fn summary(out: &Path, built: &Manifest) -> String {
         .into_iter()
         .map(|(name, value)| vec![format!("  {name}"), value])
         .collect();
-    format!("{} {}\n{}", built.profile, built.version, text::table(&rows))
+    format!(
+        "{} {}\n{}",
+        built.profile,
+        built.version,
+        text::table(&rows)
+    )
 }

@@ -22,7 +22,12 @@ use crate::ui::{Failure, LogFormat, OutputFormat, Ui};
 
 /// Builds Alpine Linux machine images for Kubernetes nodes and proves that they boot.
 #[derive(Debug, Parser)]
-#[command(name = "alpine-ami", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "alpine-ami",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = EXIT_STATUS)]
 pub struct Cli {
     #[command(flatten)]
@@ -131,6 +136,8 @@ impl Cli {
             quiet: self.global.quiet,
         };
         ui.start_logs(self.global.verbose);
+        // The caller's umask must not reach a root or an image.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         match self.dispatch(ui) {
             Ok(status) => status as u8,
             Err(failure) => {
@@ -204,6 +211,9 @@ fn interrupted(how: &str) -> Failure {
 /// This program's own file, which jails and QEMU start again.
 fn program() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|error| {
-        Failure::failed(format!("cannot find this program's own file: {error}"), None)
+        Failure::failed(
+            format!("cannot find this program's own file: {error}"),
+            None,
+        )
     })
 }

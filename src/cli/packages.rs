@@ -98,7 +98,10 @@ impl Wanted {
     fn arch(&self) -> Result<Arch, Failure> {
         self.arch.or_else(Arch::host).ok_or_else(|| {
             let advice = "name one with --arch".to_owned();
-            Failure::bad_input("this machine's architecture is none of Alpine's", Some(advice))
+            Failure::bad_input(
+                "this machine's architecture is none of Alpine's",
+                Some(advice),
+            )
         })
     }
 
@@ -224,7 +227,9 @@ fn claim_root(root: &Path) -> Result<bool, Failure> {
     let made = !root.exists();
     std::fs::create_dir_all(root)
         .and_then(|()| std::fs::read_dir(root)?.next().transpose())
-        .map_err(|error| Failure::failed(format!("cannot use {}: {error}", root.display()), advice()))
+        .map_err(|error| {
+            Failure::failed(format!("cannot use {}: {error}", root.display()), advice())
+        })
         .and_then(|first| match first {
             None => Ok(made),
             Some(_) => Err(Failure::bad_input(

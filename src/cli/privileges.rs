@@ -8,7 +8,13 @@ use crate::ui::Failure;
 
 /// Set for the program inside the namespace, so that it does not enter another.
 const ENTERED: &str = "ALPINE_AMI_USER_NAMESPACE";
-const UNSHARE: [&str; 5] = ["--user", "--map-root-user", "--map-auto", "--fork", "--kill-child"];
+const UNSHARE: [&str; 5] = [
+    "--user",
+    "--map-root-user",
+    "--map-auto",
+    "--fork",
+    "--kill-child",
+];
 
 /// Where this process is not root, runs the same command as root of a new user namespace and
 /// returns its exit status; otherwise none.
@@ -19,7 +25,10 @@ pub(super) fn become_root() -> Result<Option<u8>, Failure> {
     if rustix::process::geteuid().is_root() || std::env::var_os(ENTERED).is_some() {
         return Ok(None);
     }
-    let probe = Command::new("unshare").args(UNSHARE).args(["--", "true"]).output();
+    let probe = Command::new("unshare")
+        .args(UNSHARE)
+        .args(["--", "true"])
+        .output();
     let why = match probe {
         Ok(output) if output.status.success() => None,
         Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
@@ -39,5 +48,10 @@ pub(super) fn become_root() -> Result<Option<u8>, Failure> {
         .args(std::env::args_os().skip(1))
         .env(ENTERED, "1")
         .status()?;
-    Ok(Some(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+    Ok(Some(
+        status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(1),
+    ))
 }

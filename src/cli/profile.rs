@@ -51,7 +51,11 @@ impl ProfileArgs {
 fn list(ui: Ui, config: &Config) -> Result<Status, Failure> {
     let listed = config.library().list()?;
     ui.result(&json!({ "profiles": listed }), || {
-        let mut rows = vec![["PROFILE", "ALPINE", "ARCH", "DESCRIPTION"].map(str::to_owned).to_vec()];
+        let mut rows = vec![
+            ["PROFILE", "ALPINE", "ARCH", "DESCRIPTION"]
+                .map(str::to_owned)
+                .to_vec(),
+        ];
         rows.extend(listed.iter().map(|one| {
             let arch: Vec<_> = one.arch.iter().map(|arch| arch.as_str()).collect();
             let (name, alpine) = (one.name.clone(), one.alpine.to_string());
@@ -84,11 +88,18 @@ fn row(leaf: &Leaf) -> Vec<String> {
     let value = leaf.value.to_string();
     let value = match &leaf.value {
         toml::Value::String(text) if text.trim_end().contains('\n') => {
-            format!("{:?} …", text.trim_start().lines().next().unwrap_or_default())
+            format!(
+                "{:?} …",
+                text.trim_start().lines().next().unwrap_or_default()
+            )
         }
         _ => value,
     };
-    vec![leaf.path.clone(), format!("= {value}"), format!("# {}", leaf.origin)]
+    vec![
+        leaf.path.clone(),
+        format!("= {value}"),
+        format!("# {}", leaf.origin),
+    ]
 }
 
 fn check(ui: Ui, config: &Config, one: &OneProfile) -> Result<Status, Failure> {
@@ -109,18 +120,21 @@ fn check(ui: Ui, config: &Config, one: &OneProfile) -> Result<Status, Failure> {
             "digest": plan.digest,
         }));
     }
-    ui.result(&json!({ "profile": one.profile, "checked": checked }), || {
-        let lines = checked.iter().map(|done| {
-            format!(
-                "{} for {}: fine ({} packages asked for, {} overlay files)\n",
-                one.profile,
-                done["arch"].as_str().unwrap_or_default(),
-                done["packages"],
-                done["files"]
-            )
-        });
-        lines.collect()
-    })?;
+    ui.result(
+        &json!({ "profile": one.profile, "checked": checked }),
+        || {
+            let lines = checked.iter().map(|done| {
+                format!(
+                    "{} for {}: fine ({} packages asked for, {} overlay files)\n",
+                    one.profile,
+                    done["arch"].as_str().unwrap_or_default(),
+                    done["packages"],
+                    done["files"]
+                )
+            });
+            lines.collect()
+        },
+    )?;
     Ok(Status::Done)
 }
 

@@ -33,7 +33,10 @@ impl RenderArgs {
         ui.result(&result, || {
             let (name, arch) = (&plan.profile.name, plan.arch);
             let out = self.out.display();
-            format!("{name} for {arch} rendered to {out}\nsha256:{}\n", plan.digest)
+            format!(
+                "{name} for {arch} rendered to {out}\nsha256:{}\n",
+                plan.digest
+            )
         })?;
         Ok(Status::Done)
     }

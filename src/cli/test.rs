@@ -67,12 +67,20 @@ impl TestArgs {
         ));
         let report = block_on(async { Ok(test_image(&test).await?) })?;
         ui.result(&report, || report.to_text())?;
-        Ok(if report.passed { Status::Done } else { Status::Failed })
+        Ok(if report.passed {
+            Status::Done
+        } else {
+            Status::Failed
+        })
     }
 
     fn find_image(&self) -> Result<PathBuf, Failure> {
         let given = &self.image;
-        let image = if given.is_dir() { given.join(IMAGE) } else { given.clone() };
+        let image = if given.is_dir() {
+            given.join(IMAGE)
+        } else {
+            given.clone()
+        };
         if image.is_file() {
             return Ok(image);
         }
@@ -98,7 +106,12 @@ impl TestArgs {
                 let firmware = plan.firmware.clone();
                 (Some(name.clone()), plan.profile.checks, plan.arch, firmware)
             }
-            (None, Some(built)) => (Some(built.profile), built.checks, built.arch, built.firmware),
+            (None, Some(built)) => (
+                Some(built.profile),
+                built.checks,
+                built.arch,
+                built.firmware,
+            ),
             (None, None) => {
                 let advice = "name the profile with --profile, whose checks are to be run";
                 let what = format!("{} has no manifest.json beside it", image.display());
@@ -115,7 +128,9 @@ impl TestArgs {
     }
 
     fn console_file(&self, image: &Path) -> PathBuf {
-        self.console.clone().unwrap_or_else(|| image.with_file_name("console.log"))
+        self.console
+            .clone()
+            .unwrap_or_else(|| image.with_file_name("console.log"))
     }
 }
 

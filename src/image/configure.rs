@@ -18,7 +18,9 @@ use crate::profile::{EntryMode, Runlevel, User};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigureError {
     /// A service that no package or overlay has.
-    #[error("no package or overlay has the service `{service}` (runlevel {runlevel}): there is no /etc/init.d/{service}")]
+    #[error(
+        "no package or overlay has the service `{service}` (runlevel {runlevel}): there is no /etc/init.d/{service}"
+    )]
     NoService {
         /// The service.
         service: String,
@@ -55,13 +57,20 @@ impl ConfigureError {
     pub fn advice(&self) -> Option<String> {
         match self {
             ConfigureError::NoService { service, near, .. } => Some(match near {
-                Some(near) => format!("did you mean `{near}`? where it need not be there, write `{service}?`"),
-                None => format!("add the package that has it, or write `{service}?` where it need not be there"),
+                Some(near) => {
+                    format!("did you mean `{near}`? where it need not be there, write `{service}?`")
+                }
+                None => format!(
+                    "add the package that has it, or write `{service}?` where it need not be there"
+                ),
             }),
-            ConfigureError::NoAccount { .. } => {
-                Some("add the package that makes it, or name another in overlay.toml or the profile".to_owned())
+            ConfigureError::NoAccount { .. } => Some(
+                "add the package that makes it, or name another in overlay.toml or the profile"
+                    .to_owned(),
+            ),
+            ConfigureError::UserTaken(_) => {
+                Some("choose another name or `uid` in the profile".to_owned())
             }
-            ConfigureError::UserTaken(_) => Some("choose another name or `uid` in the profile".to_owned()),
             ConfigureError::Io { .. } => None,
         }
     }
@@ -86,7 +95,11 @@ pub fn configure(root: &Path, plan: &Plan, day: u64) -> Result<(), ConfigureErro
     lay_overlays(root, &plan.tree)?;
     enable_services(root, plan)?;
     let apk = root.join("etc/apk");
-    let lines: String = plan.repositories.iter().map(|line| format!("{line}\n")).collect();
+    let lines: String = plan
+        .repositories
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect();
     fs::create_dir_all(apk.join("keys")).map_err(at(&apk))?;
     fs::write(apk.join("repositories"), lines).map_err(at(&apk))?;
     for (name, pem) in plan.keys.iter() {
@@ -111,9 +124,17 @@ fn add_user(root: &Path, name: &str, user: &User, day: u64) -> Result<(), Config
     }
     let shell = &user.shell;
     let home = format!("home/{name}");
-    append(root, "etc/passwd", &format!("{name}:x:{uid}:{uid}::/{home}:{shell}\n"))?;
+    append(
+        root,
+        "etc/passwd",
+        &format!("{name}:x:{uid}:{uid}::/{home}:{shell}\n"),
+    )?;
     append(root, "etc/group", &format!("{name}:x:{uid}:\n"))?;
-    append(root, "etc/shadow", &format!("{name}:*:{day}:0:99999:7:::\n"))?;
+    append(
+        root,
+        "etc/shadow",
+        &format!("{name}:*:{day}:0:99999:7:::\n"),
+    )?;
     for group in &user.groups {
         join_group(root, name, &group.value)?;
     }
@@ -165,8 +186,8 @@ fn join_group(root: &Path, user: &str, group: &str) -> Result<(), ConfigureError
 fn lay_overlays(root: &Path, tree: &Tree) -> Result<(), ConfigureError> {
     let accounts = Accounts::read(root);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let handle = rustix::fs::open(root, flags, Mode::empty())
-        .map_err(|error| at(root)(error.into()))?;
+    let handle =
+        rustix::fs::open(root, flags, Mode::empty()).map_err(|error| at(root)(error.into()))?;
     for (path, node) in tree {
         let account = |kind: &'static str, name: &str, id: Option<u32>| {
             id.ok_or_else(|| ConfigureError::NoAccount {

@@ -132,9 +132,9 @@ impl Jail {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                start_error("the programs `setpriv` and `unshare` of util-linux are not installed".to_owned())
-            }
+            io::ErrorKind::NotFound => start_error(
+                "the programs `setpriv` and `unshare` of util-linux are not installed".to_owned(),
+            ),
             _ => start_error(error.to_string()),
         })?;
         let (Some(requests), Some(outcomes)) = (child.stdin.take(), child.stdout.take()) else {
@@ -212,7 +212,10 @@ impl Drop for Jail {
 /// The root cannot be entered; the text is what the parent reports.
 pub fn serve(root: &Path) -> io::Result<()> {
     enter(root).map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot enter {}: {error}", root.display()))
+        io::Error::new(
+            error.kind(),
+            format!("cannot enter {}: {error}", root.display()),
+        )
     })?;
     let mut output = io::stdout().lock();
     writeln!(output, "ready")?;

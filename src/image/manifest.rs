@@ -147,7 +147,9 @@ impl ManifestError {
             ManifestError::Read { .. } | ManifestError::Parse { .. } => {
                 "name a folder that `alpine-ami build` has made; it is complete when it holds manifest.json"
             }
-            ManifestError::Schema { .. } => "use the version of alpine-ami that built it, or a later one",
+            ManifestError::Schema { .. } => {
+                "use the version of alpine-ami that built it, or a later one"
+            }
         }
     }
 }
@@ -193,12 +195,16 @@ impl Manifest {
         let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         file.as_file().set_permissions(readable)?;
         file.as_file().sync_all()?;
-        file.persist(dir.join(MANIFEST)).map_err(|error| error.error)?;
+        file.persist(dir.join(MANIFEST))
+            .map_err(|error| error.error)?;
         Ok(())
     }
 
     /// The bytes that all packages take once installed.
     pub fn installed_size(&self) -> u64 {
-        self.packages.iter().map(|package| package.installed_size).sum()
+        self.packages
+            .iter()
+            .map(|package| package.installed_size)
+            .sum()
     }
 }

@@ -154,7 +154,12 @@ mod tests {
         for dir in ["etc/ssh", "var/log/chrony", "tmp"] {
             fs::create_dir_all(path(dir)).expect(dir);
         }
-        let gone = ["etc/passwd-", "etc/ssh/ssh_host_rsa_key", "var/log/chrony/x", "tmp/y"];
+        let gone = [
+            "etc/passwd-",
+            "etc/ssh/ssh_host_rsa_key",
+            "var/log/chrony/x",
+            "tmp/y",
+        ];
         let kept = ["etc/passwd", "etc/ssh/sshd_config"];
         for file in gone.iter().chain(&kept) {
             fs::write(path(file), "x").expect(file);
@@ -163,7 +168,10 @@ mod tests {
         seal(root.path(), 3).expect("seals");
         assert!(gone.iter().all(|file| !path(file).exists()));
         assert!(kept.iter().all(|file| path(file).exists()));
-        assert!(path("var/log/chrony").is_dir(), "daemons expect their log folders");
+        assert!(
+            path("var/log/chrony").is_dir(),
+            "daemons expect their log folders"
+        );
         assert_eq!(fs::read(path("etc/machine-id")).expect("machine-id"), b"");
     }
 }

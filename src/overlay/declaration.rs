@@ -113,8 +113,14 @@ impl Declaration {
             let file = format!("{overlay}/overlay.toml");
             return Err(wrap(mistake(&file, "", None, what)));
         };
-        let text = String::from_utf8(bytes)
-            .map_err(|_| wrap(mistake(&origin, "", None, "it is not UTF-8 text".to_owned())))?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            wrap(mistake(
+                &origin,
+                "",
+                None,
+                "it is not UTF-8 text".to_owned(),
+            ))
+        })?;
         let written: Written =
             toml::from_str(&text).map_err(|error| wrap(toml_mistake(&origin, &text, &error)))?;
         let mut declaration = Declaration {
@@ -247,10 +253,16 @@ mod tests {
             "o/overlay.toml:2:10: this rule matches no file of the overlay"
         );
         let mode = declaration("[[rule]]\npaths = [\"*\"]\nmode = \"rwx\"\n").expect_err("no mode");
-        assert!(mode.to_string().starts_with("o/overlay.toml:3:8: `rwx`"), "{mode}");
+        assert!(
+            mode.to_string().starts_with("o/overlay.toml:3:8: `rwx`"),
+            "{mode}"
+        );
         let outside = declaration("[[symlink]]\npath = \"../x\"\ntarget = \"y\"\n")
             .and_then(|read| read.apply("o", Vec::new()))
             .expect_err("outside");
-        assert!(outside.to_string().starts_with("o/overlay.toml:2:8: "), "{outside}");
+        assert!(
+            outside.to_string().starts_with("o/overlay.toml:2:8: "),
+            "{outside}"
+        );
     }
 }

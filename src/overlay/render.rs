@@ -60,7 +60,11 @@ impl Context {
         let known = |name: &str| self.names.iter().any(|known| known == name);
         if let Some(unknown) = used.into_iter().filter(|name| !known(name)).min() {
             let (line, column) = find_word(text, unknown);
-            return Err(mistake(line, column, format!("Variable `{unknown}` is not defined")));
+            return Err(mistake(
+                line,
+                column,
+                format!("Variable `{unknown}` is not defined"),
+            ));
         }
         tera.render(TEMPLATE, &self.inner)
             .map(String::into_bytes)
@@ -128,7 +132,8 @@ mod tests {
 
     #[test]
     fn values_are_filled_in() {
-        let text = render("v{{ alpine }}{% for m in modules %} {{ m }}{% endfor %}\n").expect("renders");
+        let text =
+            render("v{{ alpine }}{% for m in modules %} {{ m }}{% endfor %}\n").expect("renders");
         assert_eq!(text, "v3.15 a b\n");
         assert_eq!(render("a & <b>").expect("renders"), "a & <b>");
     }
@@ -151,6 +156,9 @@ mod tests {
     #[test]
     fn a_broken_template_is_an_error_with_a_place() {
         let error = render("x\n{{ alpine ").expect_err("cut short");
-        assert!(error.starts_with("overlays/x/root/etc/motd.tera:2:"), "{error}");
+        assert!(
+            error.starts_with("overlays/x/root/etc/motd.tera:2:"),
+            "{error}"
+        );
     }
 }

@@ -136,7 +136,9 @@ impl Plan {
             _ => Path::new("."),
         };
         fs::create_dir_all(parent)?;
-        let staging = tempfile::Builder::new().prefix(".plan-").tempdir_in(parent)?;
+        let staging = tempfile::Builder::new()
+            .prefix(".plan-")
+            .tempdir_in(parent)?;
         let new = staging.path().join("new");
         for (name, bytes) in self.files() {
             let path = new.join(name);

@@ -57,12 +57,15 @@ impl PlanError {
             PlanError::Profile(error) => error.advice(),
             PlanError::Overlay(error) => error.advice(),
             PlanError::Key { .. } => None,
-            PlanError::NoKeys { name, known, .. } => Some(
-                match nearest(name, known.iter().map(String::as_str)) {
+            PlanError::NoKeys { name, known, .. } => {
+                Some(match nearest(name, known.iter().map(String::as_str)) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("keys are folders of *.rsa.pub files below keys/; there are: {}", known.join(", ")),
-                },
-            ),
+                    None => format!(
+                        "keys are folders of *.rsa.pub files below keys/; there are: {}",
+                        known.join(", ")
+                    ),
+                })
+            }
         }
     }
 }
@@ -187,7 +190,12 @@ impl Plan {
             .iter()
             .map(|entry| repository(entry, profile, mirrors))
             .collect();
-        repositories.extend(overrides.repositories.iter().map(|base| Repository::at(base)));
+        repositories.extend(
+            overrides
+                .repositories
+                .iter()
+                .map(|base| Repository::at(base)),
+        );
         let mut keys = self.keys.clone();
         for dir in &overrides.key_dirs {
             keys.add_dir(dir)?;
@@ -221,7 +229,13 @@ fn repository(entry: &RepositoryEntry, profile: &Profile, mirrors: &[String]) ->
         RepositoryEntry::Name(name) => Repository {
             bases: mirrors
                 .iter()
-                .map(|mirror| format!("{}/v{}/{name}", mirror.trim_end_matches('/'), profile.alpine))
+                .map(|mirror| {
+                    format!(
+                        "{}/v{}/{name}",
+                        mirror.trim_end_matches('/'),
+                        profile.alpine
+                    )
+                })
                 .collect(),
             tag: None,
         },

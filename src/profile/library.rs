@@ -264,8 +264,15 @@ fn reject_idle_removals(merged: &Node) -> Result<(), ProfileError> {
 }
 
 fn is_entry_list(path: &str) -> bool {
-    ["packages", "overlays", "keys", "boot.packages", "kernel.cmdline", "kernel.modules"]
-        .contains(&path)
+    [
+        "packages",
+        "overlays",
+        "keys",
+        "boot.packages",
+        "kernel.cmdline",
+        "kernel.modules",
+    ]
+    .contains(&path)
         || path.starts_with("services.")
         || (path.starts_with("users.") && path.ends_with(".groups"))
 }

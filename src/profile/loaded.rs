@@ -48,7 +48,10 @@ impl Loaded {
         firmware: &[Firmware],
     ) -> Result<Vec<Node>, ProfileError> {
         let table = self.table()?;
-        let Some(written) = table.get_ref().get("when").and_then(|when| when.get_ref().as_array())
+        let Some(written) = table
+            .get_ref()
+            .get("when")
+            .and_then(|when| when.get_ref().as_array())
         else {
             return Ok(Vec::new());
         };
@@ -56,9 +59,14 @@ impl Loaded {
             let when = &self.layer.when[index];
             when.arch.is_none_or(|wanted| wanted == arch)
                 && when.alpine.is_none_or(|range| range.contains(alpine))
-                && when.firmware.is_none_or(|wanted| firmware.contains(&wanted))
+                && when
+                    .firmware
+                    .is_none_or(|wanted| firmware.contains(&wanted))
         };
-        let nodes = written.iter().enumerate().filter(|(index, _)| holds(*index));
+        let nodes = written
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| holds(*index));
         let nodes = nodes.filter_map(|(_, entry)| match entry.get_ref().get("set")?.get_ref() {
             DeValue::Table(set) => Some(Node::from_table(set, &self.origin, &self.text)),
             _ => None,
@@ -136,10 +144,16 @@ impl Library {
             return Err(unknown()?);
         };
         let origin: Arc<str> = asset.origin.into();
-        let text = String::from_utf8(asset.bytes)
-            .map_err(|_| wrap(mistake(&origin, "", None, "it is not UTF-8 text".to_owned())))?;
-        let layer = toml::from_str(&text)
-            .map_err(|error| wrap(toml_mistake(&origin, &text, &error)))?;
+        let text = String::from_utf8(asset.bytes).map_err(|_| {
+            wrap(mistake(
+                &origin,
+                "",
+                None,
+                "it is not UTF-8 text".to_owned(),
+            ))
+        })?;
+        let layer =
+            toml::from_str(&text).map_err(|error| wrap(toml_mistake(&origin, &text, &error)))?;
         let name = name.to_owned();
         Ok(Loaded {
             name,

@@ -217,7 +217,11 @@ fn names_same(present: &toml::Value, wanted: &toml::Value) -> bool {
     }
     match (present.as_str(), wanted.as_str()) {
         (Some(present), Some(wanted)) => {
-            let name = |text: &str| text.split(['<', '>', '=', '~', '@']).next().map(str::to_owned);
+            let name = |text: &str| {
+                text.split(['<', '>', '=', '~', '@'])
+                    .next()
+                    .map(str::to_owned)
+            };
             // A kernel argument such as `console=ttyS0` is no constraint: a second console is
             // another word, not another value of the first.
             !present.starts_with("console=") && name(present) == name(wanted)
@@ -306,7 +310,11 @@ mod tests {
             .collect();
         assert_eq!(
             leaves,
-            ["alpine t.toml:1", "disk.label t.toml:4", "disk.size t.toml:3"]
+            [
+                "alpine t.toml:1",
+                "disk.label t.toml:4",
+                "disk.size t.toml:3"
+            ]
         );
     }
 }

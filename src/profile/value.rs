@@ -217,7 +217,12 @@ macro_rules! as_text {
     };
 }
 
-as_text!(AlpineRelease, "AlpineRelease", "An Alpine release, such as 3.15", []);
+as_text!(
+    AlpineRelease,
+    "AlpineRelease",
+    "An Alpine release, such as 3.15",
+    []
+);
 as_text!(
     ReleaseRange,
     "ReleaseRange",
@@ -243,7 +248,12 @@ mod tests {
         for bad in ["3", "3.", "v3.15", "3.15.1", "edge", "3.015", ""] {
             assert!(bad.parse::<AlpineRelease>().is_err(), "{bad}");
         }
-        let holds = |range: &str| range.parse::<ReleaseRange>().expect(range).contains(release);
+        let holds = |range: &str| {
+            range
+                .parse::<ReleaseRange>()
+                .expect(range)
+                .contains(release)
+        };
         assert!(holds("3.15") && holds(">=3.9") && holds("<3.16"));
         assert!(!holds(">=3.16") && !holds("<3.15") && !holds("3.1"));
         assert!("~3.15".parse::<ReleaseRange>().is_err());
@@ -264,7 +274,10 @@ mod tests {
         assert_eq!(parse("a").expect("a").mode, EntryMode::Required);
         assert_eq!(parse("a?").expect("a?").mode, EntryMode::Optional);
         let removed = parse("-a").expect("-a");
-        assert_eq!((removed.mode, removed.value.as_str()), (EntryMode::Removed, "a"));
+        assert_eq!(
+            (removed.mode, removed.value.as_str()),
+            (EntryMode::Removed, "a")
+        );
         assert!(parse("?").is_err() && parse("-").is_err() && parse("").is_err());
     }
 }

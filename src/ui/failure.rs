@@ -103,9 +103,9 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
         let advice = match &error {
             ConfigError::Mistake(mistake) => mistake.hint.clone(),
-            ConfigError::Read { .. } | ConfigError::NoFolder { .. } => {
-                Some("correct the path, or leave --config away for the built-in profiles".to_owned())
-            }
+            ConfigError::Read { .. } | ConfigError::NoFolder { .. } => Some(
+                "correct the path, or leave --config away for the built-in profiles".to_owned(),
+            ),
         };
         Failure::bad_input(chain(&error), advice)
     }

@@ -19,7 +19,14 @@ const PANIC: &str = "Kernel panic - not syncing";
 #[derive(Debug, Clone)]
 pub struct Console {
     screen: Arc<Mutex<Screen>>,
-    panic: watch::Receiver<Option<String>>,
+    signs: watch::Receiver<Signs>,
+}
+
+/// What somebody waits for on a console.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Signs {
+    panic: Option<String>,
+    login_prompt: bool,
 }
 
 impl Console {
@@ -36,10 +43,10 @@ impl Console {
     {
         let mut file = File::create(log).await?;
         let screen = Arc::new(Mutex::new(Screen::default()));
-        let (report_panic, panic) = watch::channel(None);
+        let (report, signs) = watch::channel(Signs::default());
         let console = Console {
             screen: Arc::clone(&screen),
-            panic,
+            signs,
         };
         let task = tokio::spawn(async move {
             let mut buffer = [0; 4096];
@@ -55,16 +62,14 @@ impl Console {
                 if written.is_ok() {
                     written = save(&mut file, bytes).await;
                 }
-                let panic = {
+                let seen = {
                     let mut screen = lock(&screen);
                     screen.feed(bytes);
-                    screen.panic.clone()
+                    screen.signs.clone()
                 };
-                report_panic.send_if_modified(|known| {
-                    let new = known.is_none() && panic.is_some();
-                    if new {
-                        *known = panic;
-                    }
+                report.send_if_modified(|known| {
+                    let new = *known != seen;
+                    *known = seen;
                     new
                 });
             }
@@ -79,16 +84,25 @@ impl Console {
 
     /// Whether a login prompt was seen.
     pub fn login_prompt(&self) -> bool {
-        lock(&self.screen).login_prompt
+        lock(&self.screen).signs.login_prompt
     }
 
     /// Waits until the kernel panics and returns its message; waits for ever if it never does.
     pub async fn panicked(&self) -> String {
-        let mut panic = self.panic.clone();
-        match panic.wait_for(Option::is_some).await {
-            Ok(message) => message.clone().unwrap_or_default(),
-            // The console is closed: there will be no panic any more.
-            Err(_) => std::future::pending().await,
+        self.wait_for(|signs| signs.panic.is_some()).await;
+        let message = self.signs.borrow().panic.clone();
+        message.unwrap_or_default()
+    }
+
+    /// Waits until a login prompt is seen; waits for ever if there is none.
+    pub async fn prompted(&self) {
+        self.wait_for(|signs| signs.login_prompt).await;
+    }
+
+    async fn wait_for(&self, seen: impl FnMut(&Signs) -> bool) {
+        if self.signs.clone().wait_for(seen).await.is_err() {
+            // The console is closed: nothing comes any more.
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -118,11 +132,11 @@ enum Escape {
 /// The lines of a console, made from its bytes.
 #[derive(Debug, Default)]
 struct Screen {
-    lines: VecDeque<String>,
+    /// Lines, each with how often it came in a row.
+    lines: VecDeque<(String, usize)>,
     line: Vec<u8>,
     escape: Escape,
-    login_prompt: bool,
-    panic: Option<String>,
+    signs: Signs,
 }
 
 impl Screen {
@@ -150,30 +164,44 @@ impl Screen {
         // getty leaves its prompt without an end of line.
         let line = String::from_utf8_lossy(&self.line);
         if line.trim_end().ends_with(" login:") {
-            self.login_prompt = true;
+            self.signs.login_prompt = true;
         }
     }
 
     fn end_line(&mut self) {
         let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
         self.line.clear();
-        if self.panic.is_none()
+        if self.signs.panic.is_none()
             && let Some(at) = line.find(PANIC)
         {
-            self.panic = Some(line[at..].to_owned());
+            self.signs.panic = Some(line[at..].to_owned());
         }
         if line.is_empty() {
+            return;
+        }
+        // A program that init starts again and again must not push out why it fails.
+        if let Some((last, times)) = self.lines.back_mut()
+            && *last == line
+        {
+            *times += 1;
             return;
         }
         if self.lines.len() == KEPT_LINES {
             self.lines.pop_front();
         }
-        self.lines.push_back(line);
+        self.lines.push_back((line, 1));
     }
 
     fn tail(&self, count: usize) -> Vec<String> {
         let unfinished = String::from_utf8_lossy(&self.line).trim_end().to_owned();
-        let mut tail: Vec<String> = self.lines.iter().cloned().collect();
+        let mut tail: Vec<String> = self
+            .lines
+            .iter()
+            .map(|(line, times)| match times {
+                1 => line.clone(),
+                _ => format!("{line} ({times} times)"),
+            })
+            .collect();
         if !unfinished.is_empty() {
             tail.push(unfinished);
         }
@@ -207,13 +235,20 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_repeats_is_counted() {
+        let mut screen = Screen::default();
+        screen.feed(b"why\nagain\nagain\nagain\nwhy\n");
+        assert_eq!(screen.tail(10), ["why", "again (3 times)", "why"]);
+    }
+
+    #[test]
     fn a_login_prompt_needs_no_end_of_line() {
         let mut screen = Screen::default();
         screen.feed(b"Welcome to Alpine Linux 3.15\r\n");
         screen.feed(b"ip-10-0-0-7 log");
-        assert!(!screen.login_prompt);
+        assert!(!screen.signs.login_prompt);
         screen.feed(b"in: ");
-        assert!(screen.login_prompt);
+        assert!(screen.signs.login_prompt);
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
@@ -27,6 +28,9 @@ use crate::arch::Arch;
 const SHOWN_LINES: usize = 25;
 /// After a panic the kernel still prints where it happened.
 const PANIC_GRACE: Duration = Duration::from_secs(1);
+/// getty starts when the default runlevel is complete, so by then user data has been started:
+/// what has not begun to report some time after the login prompt never will.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(60);
 /// What a guest may need to stop its services.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(60);
 /// The launch key of every test instance. Nobody has its private half.
@@ -101,7 +105,7 @@ pub struct LastLines {
 impl fmt::Display for LastLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.lines.is_empty() {
-            return write!(f, "Nothing came on the console ({}).", self.log.display());
+            return write!(f, "The console is empty ({}).", self.log.display());
         }
         write!(f, "Last lines of the console ({}):", self.log.display())?;
         for line in &self.lines {
@@ -138,12 +142,12 @@ pub enum VmError {
         /// What came before it.
         console: LastLines,
     },
-    /// The time ran out before the guest's report was whole.
+    /// The guest's report was not whole in time, or never will be.
     #[error("{image} did not report within {seconds} s: {stage}\n{console}")]
     Silent {
         /// The image.
         image: PathBuf,
-        /// The deadline.
+        /// How long it was waited for.
         seconds: u64,
         /// How far the guest came.
         stage: String,
@@ -298,12 +302,21 @@ async fn listen(
         .take_report_channel()
         .expect("a new machine has its report channel");
     let console = machine.console().clone();
+    let begun = AtomicBool::new(false);
+    let never_begins = async {
+        console.prompted().await;
+        tokio::time::sleep(BEGIN_PATIENCE).await;
+        if begun.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
     let end = tokio::select! {
         // In this order: a guest that has reported and is off has reported.
         biased;
-        end = hear(channel, conversation) => end,
+        end = hear(channel, conversation, &begun) => end,
         message = console.panicked() => End::Panicked(message),
         status = machine.wait() => End::Off(status),
+        () = never_begins => End::OutOfTime,
         () = tokio::time::sleep_until(deadline) => End::OutOfTime,
     };
     tracing::debug!(image = %config.image.display(), "the guest has said what it has to say");
@@ -315,7 +328,7 @@ async fn listen(
 
 /// Reads the report until it is whole or wrong. When the channel closes before, somebody
 /// else knows better why.
-async fn hear(mut channel: UnixStream, conversation: &mut Conversation) -> End {
+async fn hear(mut channel: UnixStream, conversation: &mut Conversation, begun: &AtomicBool) -> End {
     let mut lines = Lines::default();
     let mut buffer = [0; 4096];
     loop {
@@ -324,7 +337,9 @@ async fn hear(mut channel: UnixStream, conversation: &mut Conversation) -> End {
             Ok(length) => length,
         };
         for line in lines.feed(&buffer[..length]) {
-            match conversation.answers.accept(&line) {
+            let progress = conversation.answers.accept(&line);
+            begun.store(conversation.answers.lines > 0, Ordering::Relaxed);
+            match progress {
                 Ok(Progress::More) => {}
                 Ok(Progress::Ready) => {
                     conversation.ready.get_or_insert_with(Instant::now);
@@ -382,7 +397,7 @@ impl End {
             End::Off(Err(source)) => Some(host("wait for the machine of", &image, source)),
             End::OutOfTime => Some(VmError::Silent {
                 image,
-                seconds: config.deadline.as_secs(),
+                seconds: machine.started().elapsed().as_secs(),
                 stage,
                 console,
             }),
@@ -402,6 +417,10 @@ fn stage(config: &TestConfig, machine: &Machine, conversation: &Conversation) ->
     }
     if machine.console().login_prompt() {
         return "there is a login prompt, but its user data has not run to the end".to_owned();
+    }
+    if machine.console().tail(1).is_empty() {
+        return "nothing came on its console, so the firmware may have found nothing to start"
+            .to_owned();
     }
     "no login prompt was seen".to_owned()
 }

@@ -105,8 +105,8 @@ impl<'a> Record<'a> {
 
     fn add(&mut self, line: &'a str) -> Result<(), Fault> {
         self.touched = true;
-        let (field, value) = match line.split_once(':') {
-            Some((field, value)) if field.len() == 1 => (char::from(field.as_bytes()[0]), value),
+        let (field, value) = match line.as_bytes() {
+            [field, b':', ..] if field.is_ascii() => (char::from(*field), &line[2..]),
             _ => return Err(self.fault(format_args!("`{line}` is not a field such as `P:name`"))),
         };
         match field {

@@ -206,7 +206,11 @@ impl Unpacker<'_, '_> {
         let accounts = self.target.accounts;
         let header = entry.header();
         let text = |bytes: Option<&[u8]>| {
-            bytes.map(|bytes| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned())
+            bytes.map(|bytes| {
+                String::from_utf8_lossy(bytes)
+                    .trim_end_matches('\0')
+                    .to_owned()
+            })
         };
         let id = |id: u64| u32::try_from(id).map_err(|_| invalid(format!("{id} is no user id")));
         let mut read = Header {
@@ -219,7 +223,9 @@ impl Unpacker<'_, '_> {
         };
         for extension in entry.pax_extensions()?.into_iter().flatten() {
             let extension = extension?;
-            let key = extension.key().map_err(|error| invalid(error.to_string()))?;
+            let key = extension
+                .key()
+                .map_err(|error| invalid(error.to_string()))?;
             if key == "APK-TOOLS.checksum.SHA1" {
                 read.checksum = Some(from_hex(extension.value_bytes())?);
             } else if let Some(name) = key.strip_prefix("SCHILY.xattr.") {
@@ -244,29 +250,37 @@ impl Unpacker<'_, '_> {
     }
 
     /// Creates or shares a folder. Where several packages have it, the lowest owner wins, and
-    /// between equal owners the modes are ANDed (apk-tools, `src/database.c`).
+    /// between equal owners the modes are ANDed. A folder that a script made or changed keeps what
+    /// the script gave it (apk-tools, `src/database.c`).
     fn directory(&mut self, name: &str, header: &Header) -> io::Result<()> {
         let (parent, base) = self.parent(name)?;
         let new = (header.uid, header.gid, header.mode);
-        let (uid, gid, mode) = match self.target.owners.directories.get(name) {
-            Some(&(uid, gid, mode)) if (uid, gid) == (new.0, new.1) => (uid, gid, mode & new.2),
-            Some(&before) if (before.0, before.1) < (new.0, new.1) => before,
+        let before = self.target.owners.directories.get(name).copied();
+        let (uid, gid, mode) = match before {
+            Some((uid, gid, mode)) if (uid, gid) == (new.0, new.1) => (uid, gid, mode & new.2),
+            Some(before) if (before.0, before.1) < (new.0, new.1) => before,
             _ => new,
         };
-        match fs::mkdirat(&parent, &base, Mode::from_raw_mode(0o700)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        let made = match fs::mkdirat(&parent, &base, Mode::from_raw_mode(0o700)) {
+            Ok(()) => true,
+            Err(rustix::io::Errno::EXIST) => false,
             Err(error) => return Err(error.into()),
-        }
+        };
         let handle = open_dir(&parent, &base)?;
-        fs::fchown(&handle, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-        fs::fchmod(&handle, Mode::from_raw_mode(mode))?;
-        set_xattrs(&handle, header)?;
+        let there = fs::fstat(&handle)?;
+        let as_packaged = before == Some((there.st_uid, there.st_gid, there.st_mode & 0o7777));
+        if made || as_packaged {
+            fs::fchown(&handle, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+            fs::fchmod(&handle, Mode::from_raw_mode(mode))?;
+            set_xattrs(&handle, header)?;
+        }
         self.target
             .owners
             .directories
             .insert(name.to_owned(), (uid, gid, mode));
         let (mode, uid, gid) = (header.mode, header.uid, header.gid);
-        self.records.add_directory(name, PathRecord { mode, uid, gid });
+        self.records
+            .add_directory(name, PathRecord { mode, uid, gid });
         Ok(())
     }
 
@@ -295,10 +309,13 @@ impl Unpacker<'_, '_> {
     ) -> io::Result<Checksum> {
         self.bytes = self.bytes.saturating_add(entry.size());
         if self.bytes > SIZE_LIMIT {
-            return Err(invalid(format!("the package unpacks to more than {SIZE_LIMIT} bytes")));
+            return Err(invalid(format!(
+                "the package unpacks to more than {SIZE_LIMIT} bytes"
+            )));
         }
         let temporary = format!("{base}.apk-unpacking");
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = fs::openat(parent, &temporary, flags, Mode::from_raw_mode(0o600))?;
         let mut file = std::fs::File::from(handle);
         let mut hash = Sha1::new();
@@ -313,7 +330,9 @@ impl Unpacker<'_, '_> {
         }
         let found = Checksum::Sha1(hash.finalize().into());
         if header.checksum.is_some_and(|stated| stated != found) {
-            return Err(invalid("its content does not match its checksum".to_owned()));
+            return Err(invalid(
+                "its content does not match its checksum".to_owned(),
+            ));
         }
         fs::fchown(
             &file,
@@ -395,7 +414,12 @@ fn symlink<R: Read>(
         Some(Gid::from_raw(header.gid)),
         AtFlags::SYMLINK_NOFOLLOW,
     )?;
-    fs::utimensat(parent, base, &times(header.mtime), AtFlags::SYMLINK_NOFOLLOW)?;
+    fs::utimensat(
+        parent,
+        base,
+        &times(header.mtime),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
     let found = Checksum::Sha1(Sha1::digest(target.as_bytes()).into());
     Ok(header.checksum.unwrap_or(found))
 }
@@ -418,7 +442,13 @@ fn device<R: Read>(
     let mode = Mode::from_raw_mode(header.mode);
     fs::mknodat(parent, base, kind, mode, fs::makedev(major, minor))?;
     let (uid, gid) = (Uid::from_raw(header.uid), Gid::from_raw(header.gid));
-    fs::chownat(parent, base, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    fs::chownat(
+        parent,
+        base,
+        Some(uid),
+        Some(gid),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
     // `mknod` is subject to the umask.
     fs::chmodat(parent, base, mode, AtFlags::empty())?;
     Ok(())
@@ -494,7 +524,10 @@ mod tests {
 
     #[test]
     fn names_are_cleaned_or_refused() {
-        assert_eq!(clean_name("./etc/x").expect("fine").as_deref(), Some("etc/x"));
+        assert_eq!(
+            clean_name("./etc/x").expect("fine").as_deref(),
+            Some("etc/x")
+        );
         assert_eq!(clean_name("etc/").expect("fine").as_deref(), Some("etc"));
         assert_eq!(clean_name(".PKGINFO").expect("fine"), None);
         assert_eq!(clean_name("usr/.keep_dir").expect("fine"), None);
@@ -513,12 +546,24 @@ mod tests {
             replaces_priority,
         };
         let a = owner("a", "a", &[], 0);
-        assert!(matches!(owner("b", "b", &[], 0).against(&a), Claim::Conflict));
+        assert!(matches!(
+            owner("b", "b", &[], 0).against(&a),
+            Claim::Conflict
+        ));
         assert!(matches!(owner("b", "a", &[], 0).against(&a), Claim::Take));
-        assert!(matches!(owner("b", "b", &["a"], 0).against(&a), Claim::Take));
+        assert!(matches!(
+            owner("b", "b", &["a"], 0).against(&a),
+            Claim::Take
+        ));
         let c = owner("c", "c", &["b"], 5);
         assert!(matches!(owner("b", "b", &[], 0).against(&c), Claim::Leave));
-        assert!(matches!(owner("b", "b", &["c"], 1).against(&c), Claim::Leave));
-        assert!(matches!(owner("b", "b", &["c"], 9).against(&c), Claim::Take));
+        assert!(matches!(
+            owner("b", "b", &["c"], 1).against(&c),
+            Claim::Leave
+        ));
+        assert!(matches!(
+            owner("b", "b", &["c"], 9).against(&c),
+            Claim::Take
+        ));
     }
 }

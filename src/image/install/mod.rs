@@ -96,9 +96,7 @@ impl InstallError {
                 io::ErrorKind::StorageFull => Some("make room, or put --out on another disk"),
                 _ => None,
             },
-            InstallError::Script { .. } => {
-                Some("run again with -v to see every script's output")
-            }
+            InstallError::Script { .. } => Some("run again with -v to see every script's output"),
             InstallError::Jail(_) => Some(
                 "run as root, or as an ordinary user where user namespaces are allowed (kernel.unprivileged_userns_clone, apparmor_restrict_unprivileged_userns) with sub-ids in /etc/subuid and newuidmap (Debian's package uidmap)",
             ),
@@ -140,11 +138,12 @@ pub struct InstallPlan<'a> {
 /// See [`InstallError`]; the root is then of no use.
 pub fn install(root: &Path, plan: &InstallPlan<'_>) -> Result<Vec<Installed>, InstallError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let handle = rustix::fs::open(root, flags, Mode::empty()).map_err(|error| InstallError::Io {
-        action: "open",
-        path: root.to_owned(),
-        source: error.into(),
-    })?;
+    let handle =
+        rustix::fs::open(root, flags, Mode::empty()).map_err(|error| InstallError::Io {
+            action: "open",
+            path: root.to_owned(),
+            source: error.into(),
+        })?;
     let mut installer = Installer {
         root,
         handle,
@@ -196,9 +195,10 @@ impl Installer<'_> {
                 source,
             })?;
         for (path, before) in &records.taken_over {
-            let loser = self.installed.iter_mut().find(|installed| {
-                installed.info.get("pkgname") == Some(before.as_str())
-            });
+            let loser = self
+                .installed
+                .iter_mut()
+                .find(|installed| installed.info.get("pkgname") == Some(before.as_str()));
             if let Some(loser) = loser {
                 loser.records.remove_file(path);
             }
@@ -207,6 +207,7 @@ impl Installer<'_> {
         self.installed.push(Installed {
             info: package.info,
             checksum: index.checksum,
+            arch: index.arch.to_string(),
             size: index.size,
             tag: planned.tag.map(str::to_owned),
             scripts,

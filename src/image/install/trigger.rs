@@ -40,9 +40,14 @@ mod tests {
 
     #[test]
     fn globs_match_one_level() {
-        let directories = ["/bin", "/lib/modules", "/lib/modules/5.15", "/lib/modules/5.15/kernel"]
-            .map(str::to_owned)
-            .into();
+        let directories = [
+            "/bin",
+            "/lib/modules",
+            "/lib/modules/5.15",
+            "/lib/modules/5.15/kernel",
+        ]
+        .map(str::to_owned)
+        .into();
         assert_eq!(
             matching(&["/bin", "/lib/modules/*"], &directories),
             ["/bin", "/lib/modules/5.15"]

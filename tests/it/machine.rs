@@ -1,0 +1,389 @@
+//! The whole line: a profile becomes an image, the image boots in QEMU and passes its own checks.
+
+use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::support::{Ended, demo_mirror, program, run, shared_alpine, skip};
+
+fn build(out: &Path, more: &[&str]) -> Ended {
+    let mirror = demo_mirror();
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let keys = text(&mirror.join("keys"));
+    let (mirror, out) = (text(&mirror), text(out));
+    let fixed = [
+        "build",
+        "base",
+        "--arch",
+        "x86_64",
+        "--output",
+        "json",
+        "--keys-dir",
+        &keys,
+        "--out",
+        &out,
+    ];
+    let sources: &[&str] = if more.contains(&"--mirror") {
+        &[]
+    } else {
+        &["--mirror", &mirror]
+    };
+    run(fixed.iter().chain(sources).chain(more))
+}
+
+#[track_caller]
+fn boot(out: &Path, more: &[&str]) -> Value {
+    let fixed = ["test", out.to_str().expect("UTF-8"), "--output", "json"];
+    let report = run(fixed.iter().chain(more));
+    assert_eq!(report.status, 0, "{}{}", report.stdout, report.stderr);
+    let report: Value = serde_json::from_str(&report.stdout).expect("JSON");
+    assert_eq!(report["passed"], true, "{report}");
+    assert_eq!(report["login_prompt"], true);
+    assert_eq!(report["failed_services"], serde_json::json!([]));
+    assert!(
+        report["checks"]
+            .as_array()
+            .is_some_and(|checks| checks.len() >= 10),
+        "{report}"
+    );
+    report
+}
+
+fn services(report: &Value, runlevel: &str) -> Vec<String> {
+    let services = report["services"][runlevel].as_array().expect("a list");
+    let started = services.iter().filter(|one| one["state"] == "started");
+    started
+        .map(|one| one["name"].as_str().expect("a name").to_owned())
+        .collect()
+}
+
+fn ext4_of(image: &Path, dir: &Path) -> PathBuf {
+    // The root is the third partition: it begins behind 1 MiB of table, 1 MiB of GRUB, 8 MiB of ESP.
+    let mut disk = fs::File::open(image).expect("an image");
+    disk.seek(SeekFrom::Start(10 << 20)).expect("a partition");
+    let path = dir.join("root.ext4");
+    let mut root = fs::File::create(&path).expect("a file");
+    std::io::copy(&mut disk.take((2 << 30) - (11 << 20)), &mut root).expect("copied");
+    path
+}
+
+#[test]
+fn the_base_image_is_reproducible_and_sound_and_boots_under_bios_and_uefi() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    build(&one, &[]).done();
+    build(&other, &[]).done();
+
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(one.join("manifest.json")).expect("a manifest"))
+            .expect("JSON");
+    assert_eq!(manifest["profile"], "base");
+    assert_eq!(manifest["alpine"], "3.15.11");
+    assert_eq!(manifest["kernel"]["initramfs"], false);
+    let image = one.join("image.raw");
+    let meta = fs::metadata(&image).expect("an image");
+    assert_eq!(meta.len(), 2 << 30);
+    assert!(meta.blocks() * 512 < 512 << 20, "it is not sparse");
+    assert_eq!(
+        fs::read(one.join("manifest.json")).expect("one"),
+        fs::read(other.join("manifest.json")).expect("other")
+    );
+    let same = Command::new("cmp")
+        .arg(&image)
+        .arg(other.join("image.raw"))
+        .status()
+        .expect("cmp");
+    assert!(same.success(), "two builds differ");
+
+    let check = |tool: &str, args: &[&str], path: &Path| {
+        let output = Command::new(tool)
+            .args(args)
+            .arg(path)
+            .output()
+            .expect(tool);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{tool}: {text}");
+        text
+    };
+    assert!(check("/sbin/sgdisk", &["-v"], &image).contains("No problems found"));
+    check("/sbin/e2fsck", &["-fn"], &ext4_of(&image, dir.path()));
+
+    // A read-only image in a read-only folder's stead: nothing may write to it.
+    let mut readonly = meta.permissions();
+    readonly.set_readonly(true);
+    fs::set_permissions(&image, readonly).expect("a mode");
+    for firmware in ["bios", "uefi"] {
+        let report = boot(&one, &["--firmware", firmware]);
+        assert_eq!(report["firmware"], firmware);
+        assert_eq!(
+            services(&report, "default"),
+            ["chronyd", "instance-metadata", "sshd", "user-data"]
+        );
+        assert!(services(&report, "boot").contains(&"syslog".to_owned()));
+        assert!(
+            report["os"]
+                .as_str()
+                .is_some_and(|os| os.contains("Stand-in")),
+            "{report}"
+        );
+        assert!(
+            report["root_used_bytes"]
+                .as_u64()
+                .is_some_and(|used| used > 50 << 20)
+        );
+        assert!(
+            report["memory_used_bytes"]
+                .as_u64()
+                .is_some_and(|used| used > 1 << 20)
+        );
+        assert!(
+            report["boot_seconds"]
+                .as_f64()
+                .is_some_and(|seconds| seconds > 1.0)
+        );
+    }
+    let same = Command::new("cmp")
+        .arg(&image)
+        .arg(other.join("image.raw"))
+        .status()
+        .expect("cmp");
+    assert!(same.success(), "booting wrote to the image");
+    assert!(
+        fs::read_to_string(one.join("console.log"))
+            .expect("a console")
+            .contains("login:")
+    );
+}
+
+#[test]
+fn an_image_with_an_initramfs_boots() {
+    let dir = tempfile::tempdir().expect("a folder");
+    build(
+        dir.path(),
+        &[
+            "--set",
+            "kernel.initramfs=always",
+            "--set",
+            "disk.label=other",
+        ],
+    )
+    .done();
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(dir.path().join("manifest.json")).expect("a manifest"))
+            .expect("JSON");
+    assert_eq!(manifest["kernel"]["initramfs"], true);
+    boot(dir.path(), &[]);
+    let console = fs::read_to_string(dir.path().join("console.log")).expect("a console");
+    assert!(console.contains("Unpacking initramfs"), "{console}");
+}
+
+/// Real Alpine: signed packages of Alpine 3.19, with a kernel and a boot loader from the demo mirror,
+/// since that repository has neither.
+#[test]
+fn real_alpine_boots_and_passes_its_checks() {
+    let Some(alpine) = shared_alpine() else {
+        skip(
+            "real_alpine_boots_and_passes_its_checks",
+            "the shared Alpine data is not here",
+        );
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a folder");
+    let demo = demo_mirror().join("v3.15/main");
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let (alpine_mirror, keys, demo) = (text(&alpine), text(&alpine.join("keys")), text(&demo));
+    let args = [
+        "--set",
+        "alpine=3.19",
+        "--mirror",
+        &alpine_mirror,
+        "--keys-dir",
+        &keys,
+        "--repository",
+        &demo,
+    ];
+    build(dir.path(), &args).done();
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(dir.path().join("manifest.json")).expect("a manifest"))
+            .expect("JSON");
+    let packages = manifest["packages"].as_array().expect("a list");
+    let foreign: Vec<_> = packages
+        .iter()
+        .filter(|one| one["repository"] == demo.as_str())
+        .map(|one| one["name"].as_str())
+        .collect();
+    assert_eq!(
+        foreign,
+        [Some("linux-virt")],
+        "only the kernel is a stand-in"
+    );
+    assert!(packages.len() > 40);
+    let report = boot(dir.path(), &[]);
+    assert_eq!(report["os"], "Alpine Linux v3.19");
+    assert!(services(&report, "default").contains(&"sshd".to_owned()));
+    assert!(services(&report, "default").contains(&"chronyd".to_owned()));
+    assert!(services(&report, "boot").contains(&"syslog".to_owned()));
+}
+
+#[test]
+fn a_check_that_fails_fails_the_test() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::create_dir(dir.path().join("profiles")).expect("a folder");
+    fs::write(
+        dir.path().join("profiles/mine.toml"),
+        "include = [\"base\"]\n[checks.impossible]\nrun = \"echo so it goes; false\"\n",
+    )
+    .expect("a profile");
+    fs::write(
+        dir.path().join("c.toml"),
+        "[paths]\nprofiles = [\"profiles\"]\n",
+    )
+    .expect("a file");
+    let out = dir.path().join("out");
+    build(&out, &[]).done();
+    let config = dir.path().join("c.toml");
+    let args = [
+        "--config",
+        config.to_str().expect("UTF-8"),
+        "test",
+        out.to_str().expect("UTF-8"),
+        "--profile",
+        "mine",
+        "--arch",
+        "x86_64",
+    ];
+    let ended = run(args);
+    assert_eq!(ended.status, 1, "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("impossible") && ended.stdout.contains("so it goes"),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stdout.contains("Power down"),
+        "the last console lines are missing: {}",
+        ended.stdout
+    );
+}
+
+#[test]
+fn a_disk_that_does_not_boot_is_given_up_at_the_deadline() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let image = dir.path().join("disk");
+    fs::File::create(&image)
+        .expect("a file")
+        .set_len(16 << 20)
+        .expect("a length");
+    let args = [
+        "test",
+        image.to_str().expect("UTF-8"),
+        "--profile",
+        "base",
+        "--arch",
+        "x86_64",
+        "--deadline",
+        "8",
+    ];
+    let started = Instant::now();
+    let error = run(args).failed(1);
+    assert!(started.elapsed() < Duration::from_secs(60));
+    assert!(
+        error.contains("did not report within 8 s") && error.contains("next: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_failed_build_leaves_the_earlier_image_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("a folder");
+    build(dir.path(), &[]).done();
+    let before = fs::read(dir.path().join("manifest.json")).expect("a manifest");
+    let small = build(dir.path(), &["--set", "disk.size=64MiB"]).failed(1);
+    assert!(small.contains("next: "), "{small}");
+    let missing = build(dir.path(), &["--set", "packages=[\"no-such-package\"]"]).failed(1);
+    assert!(missing.contains("no-such-package"), "{missing}");
+    let mirror = build(dir.path(), &["--mirror", "/nonexistent"]).failed(1);
+    assert!(mirror.contains("there is no such file"), "{mirror}");
+    let service = build(dir.path(), &["--set", "services.default=[\"chronid\"]"]).failed(1);
+    assert!(
+        service.contains("there is no /etc/init.d/chronid")
+            && service.contains("did you mean `chronyd`?"),
+        "{service}"
+    );
+    let mut names: Vec<_> = fs::read_dir(dir.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["image.raw", "manifest.json"]);
+    assert_eq!(
+        fs::read(dir.path().join("manifest.json")).expect("a manifest"),
+        before
+    );
+}
+
+#[test]
+fn a_build_that_is_killed_or_interrupted_leaves_nothing_that_looks_finished() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mirror = demo_mirror();
+    let start = || {
+        program()
+            .args(["build", "base", "--arch", "x86_64", "--mirror"])
+            .arg(&mirror)
+            .arg("--keys-dir")
+            .arg(mirror.join("keys"))
+            .arg("--out")
+            .arg(dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts")
+    };
+    let busy = || {
+        fs::read_dir(dir.path())
+            .expect("a folder")
+            .any(|entry| entry.expect("an entry").path().join("root/bin").is_dir())
+    };
+    let wait_until_busy = || {
+        let limit = Instant::now() + Duration::from_secs(120);
+        while !busy() {
+            assert!(
+                Instant::now() < limit,
+                "the build does not begin to install"
+            );
+            std::thread::yield_now();
+        }
+    };
+
+    let mut killed = start();
+    wait_until_busy();
+    killed.kill().expect("killed");
+    killed.wait().expect("gone");
+    assert!(!dir.path().join("image.raw").exists() && !dir.path().join("manifest.json").exists());
+    assert_eq!(
+        fs::read_dir(dir.path()).expect("a folder").count(),
+        1,
+        "the work folder is left for the next run"
+    );
+
+    let mut interrupted = start();
+    // The dead build's folder goes first, then the new one fills.
+    let limit = Instant::now() + Duration::from_secs(120);
+    while !busy() && Instant::now() < limit {
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_child(&interrupted);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+    let status = interrupted.wait().expect("it ends");
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(
+        fs::read_dir(dir.path()).expect("a folder").count(),
+        0,
+        "something was left"
+    );
+}

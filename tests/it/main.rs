@@ -1,0 +1,11 @@
+//! Every integration test in one binary: each binary would link the whole program again.
+
+mod install;
+mod machine;
+mod mirrors;
+mod profiles;
+mod reference;
+mod render;
+mod solver_against_apk;
+mod solver_cases;
+mod support;

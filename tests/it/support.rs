@@ -1,0 +1,207 @@
+//! What several tests need: the program, keys, crafted packages and repositories.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use alpine_ami::apk::index::IndexPackage;
+use alpine_ami::apk::pack::{self, SigningKey};
+
+/// The program, with a cache of the test's own.
+pub fn program() -> Command {
+    static CACHE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let cache = CACHE.get_or_init(|| tempfile::tempdir().expect("a cache"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alpine-ami"));
+    command
+        .env("XDG_CACHE_HOME", cache.path())
+        .env_remove("RUST_LOG");
+    command
+}
+
+/// How a command ended: status, standard output, standard error.
+pub struct Ended {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Ended {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        Ended {
+            status: output.status.code().expect("it exited"),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+}
+
+impl Ended {
+    /// Standard output, of a command that succeeded.
+    #[track_caller]
+    pub fn done(self) -> String {
+        assert_eq!(self.status, 0, "{}", self.stderr);
+        self.stdout
+    }
+
+    /// Standard error, of a command that ended with `status`.
+    #[track_caller]
+    pub fn failed(self, status: i32) -> String {
+        assert_eq!(self.status, status, "{}{}", self.stdout, self.stderr);
+        assert!(
+            self.stderr.starts_with("error: ") || self.stderr.contains("\nerror: "),
+            "{}",
+            self.stderr
+        );
+        self.stderr
+    }
+}
+
+/// Runs the program.
+pub fn run<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Ended {
+    let output = program().args(args).output().expect("it starts");
+    Ended::from(output)
+}
+
+/// Says, past the test runner's capture, that something was not tested, and why.
+pub fn skip(test: &str, why: &str) {
+    let line = format!("skipped: {test}: {why}\n");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("standard error is open");
+}
+
+/// The folder of real Alpine data, where there is one.
+pub fn shared_alpine() -> Option<PathBuf> {
+    let shared = std::env::var_os("ALPINE_AMI_SHARED").map(PathBuf::from);
+    let shared = shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"));
+    Some(shared.join("alpine")).filter(|alpine| alpine.join("v3.19").is_dir())
+}
+
+/// The demo mirror, which `scripts/test` has made.
+pub fn demo_mirror() -> PathBuf {
+    let mirror = std::env::var_os("ALPINE_AMI_DEMO_MIRROR").map(PathBuf::from);
+    let mirror =
+        mirror.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/demo-mirror"));
+    assert!(
+        mirror.join("v3.15").is_dir(),
+        "there is no demo mirror in {}: run scripts/test, or scripts/demo-mirror first",
+        mirror.display()
+    );
+    mirror
+}
+
+/// A key pair made by openssl: the private key, and the folder with the public one.
+pub struct Keys {
+    _dir: tempfile::TempDir,
+    pub private: PathBuf,
+    pub public_dir: PathBuf,
+}
+
+pub fn keys(name: &str) -> Keys {
+    let dir = tempfile::tempdir().expect("a folder");
+    let private = dir.path().join(name);
+    let public_dir = dir.path().join("public");
+    fs::create_dir(&public_dir).expect("a folder");
+    let openssl = |args: &[&str], out: &Path| {
+        let output = Command::new("openssl")
+            .args(args)
+            .arg("-out")
+            .arg(out)
+            .output()
+            .expect("openssl");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    openssl(
+        &[
+            "genpkey",
+            "-algorithm",
+            "RSA",
+            "-pkeyopt",
+            "rsa_keygen_bits:2048",
+        ],
+        &private,
+    );
+    let input = private.to_str().expect("UTF-8");
+    openssl(
+        &["pkey", "-pubout", "-in", input],
+        &public_dir.join(format!("{name}.pub")),
+    );
+    Keys {
+        _dir: dir,
+        private,
+        public_dir,
+    }
+}
+
+/// One key pair for all tests that do not care which.
+pub fn test_keys() -> &'static Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(|| keys("test.rsa"))
+}
+
+/// A package to craft.
+#[derive(Default)]
+pub struct Crafted {
+    pub info: String,
+    pub files: Vec<(String, Vec<u8>)>,
+    pub scripts: Vec<(&'static str, &'static str)>,
+}
+
+impl Crafted {
+    /// A package without files; `more` holds further lines of its PKGINFO.
+    pub fn new(name: &str, version: &str, more: &str) -> Crafted {
+        let info = format!(
+            "pkgname = {name}\npkgver = {version}\narch = x86_64\nlicense = MIT\nbuilddate = 1700000000\n{more}\n"
+        );
+        Crafted {
+            info,
+            ..Crafted::default()
+        }
+    }
+
+    pub fn file(mut self, path: &str, content: &str) -> Crafted {
+        self.files.push((path.to_owned(), content.into()));
+        self
+    }
+
+    pub fn script(mut self, kind: &'static str, text: &'static str) -> Crafted {
+        self.scripts.push((kind, text));
+        self
+    }
+
+    fn pack(&self, out: &Path, key: &SigningKey) -> IndexPackage {
+        let stage = tempfile::tempdir().expect("a stage");
+        fs::write(stage.path().join("PKGINFO"), &self.info).expect("PKGINFO");
+        for (path, content) in &self.files {
+            let path = stage.path().join("data").join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+            fs::write(&path, content).expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+        }
+        for (kind, text) in &self.scripts {
+            fs::write(stage.path().join(kind), text).expect("a script");
+        }
+        pack::pack(stage.path(), out, key).expect("it packs")
+    }
+}
+
+/// Makes a signed repository in `dir` and returns the folder with its packages.
+pub fn repository(dir: &Path, packages: &[Crafted], keys: &Keys) -> PathBuf {
+    let out = dir.join("x86_64");
+    fs::create_dir_all(&out).expect("a folder");
+    let key = SigningKey::read(&keys.private).expect("a key");
+    let packed: Vec<_> = packages
+        .iter()
+        .map(|package| package.pack(&out, &key))
+        .collect();
+    pack::write_index(&out, "test", &packed, &key).expect("an index");
+    out
+}
