@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-pub use crate::arch::Firmware;
 use crate::arch::Arch;
+pub use crate::arch::Firmware;
 
 /// The two flash memories of a UEFI machine, as files.
 #[derive(Debug, Clone, PartialEq, Eq)]

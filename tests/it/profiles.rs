@@ -207,7 +207,7 @@ fn mistakes_are_named_with_file_line_column_and_the_right_spelling() {
     }
     let bad = mistake("include = [\"base\"]\npackages = [\"a>1.x\"]\n");
     assert!(
-        bad.starts_with("error: mine.toml:2:13: ") && bad.contains("1.x"),
+        bad.starts_with("error: mine.toml:2:12: ") && bad.contains("1.x"),
         "{bad}"
     );
 }
