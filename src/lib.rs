@@ -22,7 +22,8 @@
 //! | [`ui`] | what users see: progress, tables, JSON, errors |
 //!
 //! Smaller things that several rooms use: [`arch`], [`assets`] (what is built into the program),
-//! [`config`] (`alpine-ami.toml`), [`digest`], [`interrupt`].
+//! [`config`] (`alpine-ami.toml`), [`digest`], [`interrupt`],
+//! [`workdir`] (half-done work, and the sweeping of what dead runs left).
 
 pub mod apk;
 pub mod arch;
@@ -38,3 +39,4 @@ pub mod plan;
 pub mod profile;
 pub mod ui;
 pub mod vm;
+pub mod workdir;

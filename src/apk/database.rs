@@ -34,24 +34,6 @@ pub struct Installed {
     pub records: Records,
 }
 
-/// Fields of a record, in their order, with the key of `.PKGINFO` that each comes from.
-const FIELDS: [(char, &str); 14] = [
-    ('I', "size"),
-    ('T', "pkgdesc"),
-    ('U', "url"),
-    ('L', "license"),
-    ('o', "origin"),
-    ('m', "maintainer"),
-    ('t', "builddate"),
-    ('c', "commit"),
-    ('k', "provider_priority"),
-    ('D', "depend"),
-    ('p', "provides"),
-    ('i', "install_if"),
-    ('r', "replaces"),
-    ('q', "replaces_priority"),
-];
-
 impl Installed {
     /// `name-version`.
     pub fn id(&self) -> String {
@@ -67,12 +49,7 @@ impl Installed {
         let _ = writeln!(text, "C:{}", self.checksum);
         let _ = writeln!(text, "P:{}\nV:{}", get("pkgname"), get("pkgver"));
         let _ = writeln!(text, "A:{}\nS:{}", self.arch, self.size);
-        for (field, key) in FIELDS {
-            let words: Vec<_> = self.info.all(key).collect();
-            if !words.is_empty() {
-                let _ = writeln!(text, "{field}:{}", words.join(" "));
-            }
-        }
+        text.push_str(&self.info.record_lines());
         if let Some(tag) = &self.tag {
             let _ = writeln!(text, "s:{tag}");
         }

@@ -1,33 +1,19 @@
-//! Repositories on mirrors: fetching and verifying their indexes and packages.
+//! Repositories on mirrors, and the verification of their indexes.
 //!
 //! A repository is a base address or folder with `<arch>/APKINDEX.tar.gz` and the packages beside
-//! it. Nothing is believed before its signature or checksum was verified; a mirror that does not
-//! answer is passed over for the next one, a mirror that lies is an error.
+//! it. Nothing is believed before its signature was verified.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use reqwest::StatusCode;
-use tokio::io::AsyncWriteExt as _;
 
 use super::index::{IndexPackage, parse_index};
 use super::keys::{KeyError, KeyRing};
 use super::member::read_member;
-use super::package::{Package, PackageError};
-use super::store::Store;
+use super::package::PackageError;
 use crate::arch::Arch;
 
 /// The community index of Alpine 3.19 is 2 MB packed and 7 MB unpacked.
-const INDEX_LIMIT: usize = 128 << 20;
-/// How long a mirror may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a mirror may be silent in the middle of an answer.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one index or package may take in all: a trickle is not an answer.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(600);
-/// Tries a mirror gets before the next one is asked.
-const ATTEMPTS: u32 = 3;
+pub(super) const INDEX_LIMIT: usize = 128 << 20;
 
 /// A repository, reachable at one of several bases.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +116,7 @@ impl MirrorError {
     }
 
     /// Whether another mirror may do better.
-    fn is_absence(&self) -> bool {
+    pub(super) fn is_absence(&self) -> bool {
         matches!(
             self,
             MirrorError::Unreachable { .. } | MirrorError::Missing { .. }
@@ -138,20 +124,13 @@ impl MirrorError {
     }
 }
 
-/// Fetches from mirrors.
-#[derive(Debug, Clone)]
-pub struct Fetcher {
-    http: reqwest::Client,
-    store: Store,
-}
-
 /// Where something can be read from.
-enum Place {
+pub(super) enum Place {
     File(PathBuf),
     Url(String),
 }
 
-fn place(base: &str, arch: Arch, file: &str) -> Place {
+pub(super) fn place(base: &str, arch: Arch, file: &str) -> Place {
     let joined = format!("{base}/{arch}/{file}");
     if base.starts_with("http://") || base.starts_with("https://") {
         return Place::Url(joined);
@@ -160,252 +139,24 @@ fn place(base: &str, arch: Arch, file: &str) -> Place {
     Place::File(PathBuf::from(path))
 }
 
-impl Fetcher {
-    /// A fetcher that keeps packages in `store`. A proxy is taken from the environment.
-    ///
-    /// # Errors
-    /// The system's trusted certificates cannot be loaded.
-    pub fn new(store: Store) -> Result<Fetcher, MirrorError> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            .user_agent(concat!("alpine-ami/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| MirrorError::Unreachable {
-                url: "any https mirror".to_owned(),
-                why: deepest(&error),
-            })?;
-        Ok(Fetcher { http, store })
-    }
-
-    /// The verified index of a repository.
-    ///
-    /// # Errors
-    /// No base has it, it is not signed by a trusted key, or it cannot be parsed.
-    pub async fn index(
-        &self,
-        repository: &Repository,
-        arch: Arch,
-        keys: &KeyRing,
-    ) -> Result<Vec<IndexPackage>, MirrorError> {
-        let mut absence = Absence::default();
-        for base in &repository.bases {
-            match self.index_at(base, arch, keys).await {
-                Err(error) if error.is_absence() => absence.note(error),
-                other => return other,
-            }
-        }
-        Err(absence.into_error())
-    }
-
-    async fn index_at(
-        &self,
-        base: &str,
-        arch: Arch,
-        keys: &KeyRing,
-    ) -> Result<Vec<IndexPackage>, MirrorError> {
-        let place = place(base, arch, "APKINDEX.tar.gz");
-        let bytes = match &place {
-            Place::File(path) => read_file(path)?,
-            Place::Url(url) => self.download(url).await?,
-        };
-        let url = match place {
-            Place::File(path) => path.display().to_string(),
-            Place::Url(url) => url,
-        };
-        verified_index(&url, &bytes, keys)
-    }
-
-    /// A file with the verified package: in the mirror's folder, or in the store.
-    ///
-    /// # Errors
-    /// No base has it, or what a base gives is not what the index lists.
-    pub async fn package(
-        &self,
-        repository: &Repository,
-        arch: Arch,
-        package: &IndexPackage,
-        keys: &KeyRing,
-    ) -> Result<PathBuf, MirrorError> {
-        let stored = self.store.path(&package.checksum);
-        if stored.is_file() && Package::open(&stored, &package.checksum, keys).is_ok() {
-            return Ok(stored);
-        }
-        let mut absence = Absence::default();
-        for base in &repository.bases {
-            let found = match place(base, arch, &package.file_name()) {
-                Place::File(path) if path.is_file() => Ok(path),
-                Place::File(path) => Err(MirrorError::Missing {
-                    url: path.display().to_string(),
-                    status: None,
-                }),
-                Place::Url(url) => self
-                    .store_package(&url, package, &stored, keys)
-                    .await
-                    .map(|()| stored.clone()),
-            };
-            match found {
-                Err(error) if error.is_absence() => absence.note(error),
-                other => return other,
-            }
-        }
-        Err(absence.into_error())
-    }
-
-    async fn store_package(
-        &self,
-        url: &str,
-        package: &IndexPackage,
-        stored: &Path,
-        keys: &KeyRing,
-    ) -> Result<(), MirrorError> {
-        let store_error = |source| MirrorError::Store {
-            path: stored.to_owned(),
-            source,
-        };
-        let mut last = None;
-        for attempt in 0..ATTEMPTS {
-            pause(attempt).await;
-            let incoming = self.store.incoming(stored).map_err(store_error)?;
-            match self.save(url, incoming.path(), package.size).await {
-                Ok(()) => {}
-                Err(error @ MirrorError::Unreachable { .. }) => {
-                    last = Some(error);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            Package::open(incoming.path(), &package.checksum, keys).map_err(|source| {
-                MirrorError::Package {
-                    url: url.to_owned(),
-                    source: Box::new(source),
-                }
-            })?;
-            return self.store.keep(incoming, stored).map_err(store_error);
-        }
-        Err(last.expect("there was at least one attempt"))
-    }
-
-    /// Streams a package to disk; one longer than its index says is cut off at once.
-    async fn save(&self, url: &str, path: &Path, size: u64) -> Result<(), MirrorError> {
-        let store_error = |source| MirrorError::Store {
-            path: path.to_owned(),
-            source,
-        };
-        let mut answer = self.get(url).await?;
-        let mut file = tokio::fs::File::create(path).await.map_err(store_error)?;
-        let mut written = 0;
-        while let Some(chunk) = answer.chunk().await.map_err(|e| broken(url, &e))? {
-            written += chunk.len() as u64;
-            if written > size {
-                break;
-            }
-            file.write_all(&chunk).await.map_err(store_error)?;
-        }
-        file.flush().await.map_err(store_error)?;
-        if written != size {
-            let relation = if written > size { "more than" } else { "not" };
-            let why = format!("it has {relation} the {size} bytes that its index says");
-            return Err(MirrorError::Damaged {
-                url: url.to_owned(),
-                why,
-            });
-        }
-        Ok(())
-    }
-
-    /// A whole answer in memory, bounded.
-    async fn download(&self, url: &str) -> Result<Vec<u8>, MirrorError> {
-        let mut last = None;
-        for attempt in 0..ATTEMPTS {
-            pause(attempt).await;
-            match self.download_once(url).await {
-                Err(error @ MirrorError::Unreachable { .. }) => last = Some(error),
-                other => return other,
-            }
-        }
-        Err(last.expect("there was at least one attempt"))
-    }
-
-    async fn download_once(&self, url: &str) -> Result<Vec<u8>, MirrorError> {
-        let mut answer = self.get(url).await?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|e| broken(url, &e))? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > INDEX_LIMIT {
-                return Err(MirrorError::Damaged {
-                    url: url.to_owned(),
-                    why: format!("it does not end after {INDEX_LIMIT} bytes"),
-                });
-            }
-        }
-        Ok(bytes)
-    }
-
-    async fn get(&self, url: &str) -> Result<reqwest::Response, MirrorError> {
-        let answer = self
-            .http
-            .get(url)
-            .send()
-            .await
-            .map_err(|error| broken(url, &error))?;
-        let url = || url.to_owned();
-        match answer.status() {
-            StatusCode::OK => Ok(answer),
-            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => {
-                let status = Some(answer.status().as_u16());
-                Err(MirrorError::Missing { url: url(), status })
-            }
-            status => {
-                let why = format!("the mirror answered HTTP {status}");
-                Err(MirrorError::Unreachable { url: url(), why })
-            }
-        }
-    }
-}
-
 /// What bases without the file said; the first has the last word, since it is preferred.
 #[derive(Default)]
-struct Absence {
+pub(super) struct Absence {
     first: Option<MirrorError>,
 }
 
 impl Absence {
-    fn note(&mut self, error: MirrorError) {
+    pub fn note(&mut self, error: MirrorError) {
         tracing::debug!("{error}");
         self.first.get_or_insert(error);
     }
 
-    fn into_error(self) -> MirrorError {
+    pub fn into_error(self) -> MirrorError {
         self.first.expect("a repository has at least one base")
     }
 }
 
-/// Waits before a further attempt: 0, then about 0.5 s, then about 1 s.
-async fn pause(attempt: u32) {
-    if attempt > 0 {
-        tokio::time::sleep(Duration::from_millis(500) * attempt).await;
-    }
-}
-
-fn broken(url: &str, error: &reqwest::Error) -> MirrorError {
-    MirrorError::Unreachable {
-        url: url.to_owned(),
-        why: deepest(error),
-    }
-}
-
-/// The innermost cause: "connection refused" says more than "error sending request".
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, MirrorError> {
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, MirrorError> {
     let url = path.display().to_string();
     let read = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -422,7 +173,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, MirrorError> {
     })
 }
 
-fn verified_index(
+pub(super) fn verified_index(
     url: &str,
     bytes: &[u8],
     keys: &KeyRing,

@@ -1,12 +1,13 @@
 //! Alpine's packages: versions, indexes, solving, signatures, package files and the database.
 //!
 //! A room of apk's concepts, one file each; nothing here touches a root file system. The order in
-//! which they are used: [`mirror`] fetches and verifies indexes, [`solver`] chooses packages,
-//! [`mirror`] fetches them into the [`store`], [`package`] verifies each before it is unpacked, and
+//! which they are used: [`fetch`] gets the indexes of [`mirror`]s, [`solver`] chooses packages, [`fetch`]
+//! gets them into the [`store`], [`package`] verifies each before it is unpacked, and
 //! [`database`] writes down what was installed.
 
 pub mod database;
 pub mod dependency;
+pub mod fetch;
 pub mod index;
 pub mod keys;
 pub mod member;

@@ -183,32 +183,10 @@ pub fn pack(stage: &Path, out: &Path, key: &SigningKey) -> Result<IndexPackage, 
 
 /// What an index says of a package, which checks names, versions and dependencies on the way.
 fn index_entry(info: &PkgInfo, checksum: Checksum, size: u64) -> Result<IndexPackage, String> {
-    let mut record = format!("C:{checksum}\nS:{size}\n");
-    let single = [
-        ('P', "pkgname"),
-        ('V', "pkgver"),
-        ('A', "arch"),
-        ('I', "size"),
-        ('T', "pkgdesc"),
-        ('U', "url"),
-        ('L', "license"),
-        ('o', "origin"),
-        ('m', "maintainer"),
-        ('t', "builddate"),
-        ('c', "commit"),
-        ('k', "provider_priority"),
-    ];
-    for (field, key) in single {
-        if let Some(value) = info.get(key) {
-            record.push_str(&format!("{field}:{value}\n"));
-        }
-    }
-    for (field, key) in [('D', "depend"), ('p', "provides"), ('i', "install_if")] {
-        let words: Vec<_> = info.words(key).collect();
-        if !words.is_empty() {
-            record.push_str(&format!("{field}:{}\n", words.join(" ")));
-        }
-    }
+    let get = |key| info.get(key).unwrap_or_default();
+    let (name, version, arch) = (get("pkgname"), get("pkgver"), get("arch"));
+    let fields = info.record_lines();
+    let record = format!("C:{checksum}\nP:{name}\nV:{version}\nA:{arch}\nS:{size}\n{fields}");
     let package = parse_index(&record)
         .map_err(|error| error.to_string())?
         .pop()

@@ -2,6 +2,25 @@
 
 use std::fmt::Write as _;
 
+/// Fields of an index or database record after name, version, architecture and file size, in their
+/// order there, with the key of `.PKGINFO` that each comes from.
+const RECORD: [(char, &str); 14] = [
+    ('I', "size"),
+    ('T', "pkgdesc"),
+    ('U', "url"),
+    ('L', "license"),
+    ('o', "origin"),
+    ('m', "maintainer"),
+    ('t', "builddate"),
+    ('c', "commit"),
+    ('k', "provider_priority"),
+    ('D', "depend"),
+    ('p', "provides"),
+    ('i', "install_if"),
+    ('r', "replaces"),
+    ('q', "replaces_priority"),
+];
+
 /// The fields of a `.PKGINFO`, in their order, repeatable ones repeated.
 ///
 /// Keys are those of apk-tools (`src/package.c`): pkgname pkgver pkgdesc url size license arch
@@ -53,6 +72,19 @@ impl PkgInfo {
     /// `name-version`, the stem of the package's file name and of its scripts' names.
     pub fn id(&self) -> Option<String> {
         Some(format!("{}-{}", self.get("pkgname")?, self.get("pkgver")?))
+    }
+
+    /// The lines of an index or database record that come from here.
+    pub fn record_lines(&self) -> String {
+        let mut text = String::new();
+        for (field, key) in RECORD {
+            let values: Vec<_> = self.all(key).collect();
+            if !values.is_empty() {
+                // Writing to a string does not fail.
+                let _ = writeln!(text, "{field}:{}", values.join(" "));
+            }
+        }
+        text
     }
 
     /// The text of the file.

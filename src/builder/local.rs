@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
+use crate::apk::fetch::Fetcher;
 use crate::apk::keys::KeyError;
-use crate::apk::mirror::Fetcher;
 use crate::builder::packages::{Chosen, Indexes, PackagesError};
-use crate::builder::workdir::WorkDir;
 use crate::digest::{sha256, sha256_of};
 use crate::image::configure::{ConfigureError, configure};
 use crate::image::disk::{DiskPlan, DiskSummary, write_disk};
@@ -23,7 +22,11 @@ use crate::image::manifest::{
 };
 use crate::image::seal::{SealError, seal};
 use crate::plan::{Plan, SourceOverrides, Sources};
+use crate::workdir::WorkDir;
 
+/// What the work folder begins with: it lies in the output folder, so that finished files are only
+/// renamed.
+const WORK_PREFIX: &str = ".alpine-ami-build-";
 /// A tool of the boot loader that has not ended by then never will.
 const TOOL_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -125,7 +128,8 @@ pub async fn build(
         path: options.out.clone(),
         source,
     };
-    let work = WorkDir::new(&options.out).map_err(out_error)?;
+    fs::create_dir_all(&options.out).map_err(out_error)?;
+    let work = WorkDir::new(&options.out, WORK_PREFIX).map_err(out_error)?;
     let sources = plan.sources(&options.overrides)?;
     progress("fetching indexes");
     let indexes = Indexes::fetch(fetcher, &sources, plan.arch).await?;
@@ -182,7 +186,7 @@ impl Assembly<'_> {
         let tools = self.folder("tools")?;
         self.install(&tools, boot, boot_files, &self.plan.boot_world())
             .map_err(BuildError::BootTools)?;
-        let image = self.work.file(IMAGE);
+        let image = self.work.path().join(IMAGE);
         let disk = self.disk(&root, &tools, &image, epoch)?;
         let manifest = self.manifest(chosen, boot, &disk, &image, epoch)?;
         self.publish(&image, &manifest)?;
@@ -191,7 +195,7 @@ impl Assembly<'_> {
 
     fn folder(&self, name: &str) -> Result<PathBuf, BuildError> {
         self.work.folder(name).map_err(|source| BuildError::Output {
-            path: self.work.file(name),
+            path: self.work.path().join(name),
             source,
         })
     }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::apk::dependency::Dependency;
-use crate::apk::mirror::{Fetcher, MirrorError, Repository};
+use crate::apk::fetch::Fetcher;
+use crate::apk::mirror::{MirrorError, Repository};
 use crate::apk::solver::{self, Selected, Source, Unsolvable};
 use crate::arch::Arch;
 use crate::image::manifest::PackageInfo;

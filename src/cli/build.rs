@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{ProfileOptions, block_on, privileges, program};
-use crate::apk::mirror::Fetcher;
+use crate::apk::fetch::Fetcher;
 use crate::apk::store::Store;
 use crate::builder::local::{BuildOptions, build};
 use crate::builder::packages::PackagesError;

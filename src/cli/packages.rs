@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::{block_on, privileges, program};
 use crate::apk::dependency::Dependency;
+use crate::apk::fetch::Fetcher;
 use crate::apk::keys::KeyRing;
-use crate::apk::mirror::{Fetcher, Repository};
+use crate::apk::mirror::Repository;
 use crate::apk::pack::{self, PackError, SigningKey};
 use crate::apk::store::Store;
 use crate::arch::Arch;

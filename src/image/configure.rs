@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 
 use super::install::accounts::Accounts;
-use super::install::open_dir;
+use super::install::paths::{open_dir, remove};
 use crate::overlay::{NodeKind, OverlayNode, Tree};
 use crate::plan::Plan;
 use crate::profile::error::nearest;
@@ -215,13 +215,13 @@ fn lay(root: &OwnedFd, path: &str, node: &OverlayNode, uid: u32, gid: u32) -> io
             rustix::fs::fchmod(&made, mode)?;
         }
         NodeKind::Symlink(target) => {
-            unlink(&parent, base)?;
+            remove(&parent, base)?;
             rustix::fs::symlinkat(target, &parent, base)?;
             let nofollow = AtFlags::SYMLINK_NOFOLLOW;
             rustix::fs::chownat(&parent, base, owner.0, owner.1, nofollow)?;
         }
         NodeKind::File(bytes) => {
-            unlink(&parent, base)?;
+            remove(&parent, base)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let file = rustix::fs::openat(&parent, base, flags, Mode::from_raw_mode(0o600))?;
             let mut file = fs::File::from(file);
@@ -248,13 +248,6 @@ fn make_dirs(root: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
         handle = open_dir(&handle, part)?;
     }
     Ok(handle)
-}
-
-fn unlink(parent: &OwnedFd, base: &str) -> io::Result<()> {
-    match rustix::fs::unlinkat(parent, base, AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Links services into their runlevels, as `rc-update add` does.

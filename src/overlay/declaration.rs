@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::{NodeKind, OverlayError, OverlayNode};
 use crate::assets::Asset;
-use crate::profile::error::{mistake, toml_mistake};
+use crate::profile::error::{mistake, read_toml};
 
 /// The file as it is written.
 #[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
@@ -113,16 +113,7 @@ impl Declaration {
             let file = format!("{overlay}/overlay.toml");
             return Err(wrap(mistake(&file, "", None, what)));
         };
-        let text = String::from_utf8(bytes).map_err(|_| {
-            wrap(mistake(
-                &origin,
-                "",
-                None,
-                "it is not UTF-8 text".to_owned(),
-            ))
-        })?;
-        let written: Written =
-            toml::from_str(&text).map_err(|error| wrap(toml_mistake(&origin, &text, &error)))?;
+        let (text, written) = read_toml::<Written>(&origin, bytes).map_err(wrap)?;
         let mut declaration = Declaration {
             origin,
             text,

@@ -144,6 +144,22 @@ pub fn toml_mistake(file: &str, text: &str, error: &toml::de::Error) -> Mistake 
     mistake
 }
 
+/// Reads a TOML file strictly; gives its text too, for the places of later mistakes.
+///
+/// # Errors
+/// The mistake: not UTF-8, not TOML, an unknown key or a value of the wrong type.
+pub fn read_toml<T: serde::de::DeserializeOwned>(
+    origin: &str,
+    bytes: Vec<u8>,
+) -> Result<(String, T), Mistake> {
+    let text = String::from_utf8(bytes)
+        .map_err(|_| mistake(origin, "", None, "it is not UTF-8 text".to_owned()))?;
+    match toml::from_str(&text) {
+        Ok(read) => Ok((text, read)),
+        Err(error) => Err(toml_mistake(origin, &text, &error)),
+    }
+}
+
 /// serde words it "unknown field `x`, expected one of `a`, `b`" (or variant, and "expected `a`").
 fn unknown_word(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message

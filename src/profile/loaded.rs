@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Mistake, ProfileError, mistake, nearest, toml_mistake};
+use super::error::{Mistake, ProfileError, mistake, nearest, read_toml, toml_mistake};
 use super::layer::{Firmware, Layer};
 use super::library::{Library, wrap};
 use super::merge::Node;
@@ -144,16 +144,7 @@ impl Library {
             return Err(unknown()?);
         };
         let origin: Arc<str> = asset.origin.into();
-        let text = String::from_utf8(asset.bytes).map_err(|_| {
-            wrap(mistake(
-                &origin,
-                "",
-                None,
-                "it is not UTF-8 text".to_owned(),
-            ))
-        })?;
-        let layer =
-            toml::from_str(&text).map_err(|error| wrap(toml_mistake(&origin, &text, &error)))?;
+        let (text, layer) = read_toml(&origin, asset.bytes).map_err(wrap)?;
         let name = name.to_owned();
         Ok(Loaded {
             name,

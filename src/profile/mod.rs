@@ -204,7 +204,7 @@ impl Profile {
             return refuse("`disk.label` must have 1 to 16 bytes");
         }
         // The partition table, the boot partitions and a root of a useful size.
-        if self.disk.size < ByteSize(64 << 20) || self.disk.size.0 % (1 << 20) != 0 {
+        if self.disk.size < ByteSize(64 << 20) || !self.disk.size.0.is_multiple_of(1 << 20) {
             return refuse("`disk.size` must be whole MiB, at least 64MiB");
         }
         let word = |text: &str| {

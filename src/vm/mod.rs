@@ -13,7 +13,7 @@
 //! | [`accel`], [`probe`], [`firmware`] | KVM or emulation, and whether KVM works; BIOS or UEFI |
 //! | [`console`] | the serial console: log, last lines, login prompt, panic |
 //! | [`metadata`], [`imds`], [`relay`] | what an instance knows of itself, the service that tells it, the way there |
-//! | [`process`], [`workdir`] | nothing that runs or lies about after us |
+//! | [`process`] | nothing that runs after us |
 
 pub mod accel;
 pub mod answers;
@@ -30,7 +30,6 @@ pub mod qmp;
 pub mod relay;
 pub mod report;
 pub mod trial;
-pub mod workdir;
 
 pub use accel::Accel;
 pub use command::DirectKernel;

@@ -21,9 +21,11 @@ use super::imds::{MetadataServer, MetadataService};
 use super::machine::{Machine, MachineError, qemu};
 use super::metadata::{InstanceMetadata, PublicKey};
 use super::report::{Observed, Report, Subject};
-use super::workdir::WorkDir;
 use crate::arch::Arch;
+use crate::workdir::WorkDir;
 
+/// What the folders for sockets and firmware variables begin with.
+const WORK_PREFIX: &str = "alpine-ami-vm-";
 /// How many lines of the console a message shows.
 const SHOWN_LINES: usize = 25;
 /// After a panic the kernel still prints where it happened.
@@ -221,8 +223,8 @@ pub async fn test_image(config: &TestConfig) -> Result<Report, VmError> {
         None => accel::choose(config.arch, &emulator).await?,
     };
     let parent = std::env::temp_dir();
-    let folder =
-        WorkDir::create(&parent).map_err(|source| host("make a folder in", &parent, source))?;
+    let folder = WorkDir::new(&parent, WORK_PREFIX)
+        .map_err(|source| host("make a folder in", &parent, source))?;
     let socket = folder.path().join("metadata");
     let _metadata = MetadataServer::on_socket(MetadataService::new(instance(config)), &socket)
         .map_err(|source| host("listen on the socket", &socket, source))?;

@@ -4,17 +4,19 @@
 //! RESOLVE_NO_SYMLINKS)`: neither `..` nor a symbolic link that an earlier package or script left
 //! can lead a later file outside.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use sha1::{Digest as _, Sha1};
 use tar::EntryType;
 
 use super::accounts::Accounts;
+use super::owners::{Claim, Owner, Owners};
+use super::paths::{clean_name, invalid, open_dir, remove};
 use crate::apk::index::Checksum;
 use crate::apk::record::{FileRecord, PathRecord, Records};
 
@@ -22,50 +24,6 @@ use crate::apk::record::{FileRecord, PathRecord, Records};
 const COUNT_LIMIT: usize = 1_000_000;
 /// Unpacked bytes of one package.
 const SIZE_LIMIT: u64 = 16 << 30;
-/// `PATH_MAX` of Linux.
-const NAME_LIMIT: usize = 4096;
-
-/// Who installed what: conflicts are decided on it.
-#[derive(Debug, Default)]
-pub struct Owners {
-    files: HashMap<String, Owner>,
-    directories: HashMap<String, (u32, u32, u32)>,
-}
-
-/// A package as far as conflicts need it.
-#[derive(Debug, Clone, Default)]
-pub struct Owner {
-    /// Name.
-    pub name: String,
-    /// The aport it was built from.
-    pub origin: Option<String>,
-    /// Names whose files it may take over.
-    pub replaces: Vec<String>,
-    /// Who wins when two replace one another.
-    pub replaces_priority: u32,
-}
-
-impl Owner {
-    /// Whether a file of `before` becomes this package's, stays, or is a conflict.
-    fn against(&self, before: &Owner) -> Claim {
-        let replaces = |one: &Owner, other: &Owner| one.replaces.contains(&other.name);
-        if self.name == before.name || (self.origin.is_some() && self.origin == before.origin) {
-            return Claim::Take;
-        }
-        match (replaces(self, before), replaces(before, self)) {
-            (true, true) if before.replaces_priority > self.replaces_priority => Claim::Leave,
-            (true, _) => Claim::Take,
-            (false, true) => Claim::Leave,
-            (false, false) => Claim::Conflict,
-        }
-    }
-}
-
-enum Claim {
-    Take,
-    Leave,
-    Conflict,
-}
 
 /// The root being filled.
 pub struct Target<'a> {
@@ -107,36 +65,6 @@ pub fn extract(data: impl Read, owner: &Owner, target: &mut Target<'_>) -> io::R
             .map_err(|error| io::Error::new(error.kind(), format!("`{name}`: {error}")))?;
     }
     Ok(unpacker.records)
-}
-
-fn invalid(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, text)
-}
-
-/// The path below the root; none for what apk skips (names with a leading dot at the top).
-fn clean_name(raw: &str) -> io::Result<Option<String>> {
-    let refuse = |why: &str| Err(invalid(format!("the name `{}` {why}", raw.escape_debug())));
-    if raw.len() >= NAME_LIMIT {
-        return refuse("is too long");
-    }
-    if raw.starts_with('/') {
-        return refuse("is absolute");
-    }
-    if raw.contains('\0') || raw.contains('\n') {
-        return refuse("holds a character that no database can hold");
-    }
-    let name = raw.strip_prefix("./").unwrap_or(raw).trim_end_matches('/');
-    if name.split('/').any(|part| part == "..") {
-        return refuse("leaves the root");
-    }
-    if name.split('/').any(|part| part.is_empty() || part == ".") && !name.is_empty() {
-        return refuse("is not in its simplest form");
-    }
-    let last = name.rsplit('/').next().unwrap_or(name);
-    if name.is_empty() || name.starts_with('.') || last.starts_with(".keep_") {
-        return Ok(None);
-    }
-    Ok(Some(name.to_owned()))
 }
 
 struct Unpacker<'a, 'b> {
@@ -462,30 +390,6 @@ fn link_name<R: Read>(entry: &tar::Entry<'_, R>) -> io::Result<String> {
         .map_err(|_| invalid("the name it links to is not UTF-8".to_owned()))
 }
 
-/// Opens a folder beneath `root` without following any symbolic link.
-pub fn open_dir(root: impl AsFd, path: &str) -> io::Result<OwnedFd> {
-    let path = if path.is_empty() { "." } else { path };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    fs::openat2(root, path, flags, Mode::empty(), resolve).map_err(|error| {
-        let why = match error {
-            rustix::io::Errno::LOOP => "is, or lies behind, a symbolic link",
-            rustix::io::Errno::NOENT => "is not there: the package has no entry for it",
-            rustix::io::Errno::NOTDIR => "is not a folder",
-            rustix::io::Errno::XDEV => "lies outside the root",
-            other => return io::Error::from(other),
-        };
-        invalid(format!("the folder `{path}` {why}"))
-    })
-}
-
-fn remove(parent: &OwnedFd, base: &str) -> io::Result<()> {
-    match fs::unlinkat(parent, base, AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
 fn set_xattrs(handle: impl AsFd, header: &Header) -> io::Result<()> {
     for (name, value) in &header.xattrs {
         let name = OsStr::from_bytes(name.as_bytes());
@@ -516,54 +420,4 @@ fn from_hex(text: &[u8]) -> io::Result<Checksum> {
         *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| bad())?;
     }
     Ok(Checksum::Sha1(sum))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_cleaned_or_refused() {
-        assert_eq!(
-            clean_name("./etc/x").expect("fine").as_deref(),
-            Some("etc/x")
-        );
-        assert_eq!(clean_name("etc/").expect("fine").as_deref(), Some("etc"));
-        assert_eq!(clean_name(".PKGINFO").expect("fine"), None);
-        assert_eq!(clean_name("usr/.keep_dir").expect("fine"), None);
-        for bad in ["/etc/x", "../x", "a/../../x", "a//b", "a/./b", "a\nb"] {
-            assert!(clean_name(bad).is_err(), "{bad}");
-        }
-        assert!(clean_name(&"x/".repeat(3000)).is_err());
-    }
-
-    #[test]
-    fn conflicts_follow_apk() {
-        let owner = |name: &str, origin: &str, replaces: &[&str], replaces_priority| Owner {
-            name: name.to_owned(),
-            origin: Some(origin.to_owned()),
-            replaces: replaces.iter().map(|name| (*name).to_owned()).collect(),
-            replaces_priority,
-        };
-        let a = owner("a", "a", &[], 0);
-        assert!(matches!(
-            owner("b", "b", &[], 0).against(&a),
-            Claim::Conflict
-        ));
-        assert!(matches!(owner("b", "a", &[], 0).against(&a), Claim::Take));
-        assert!(matches!(
-            owner("b", "b", &["a"], 0).against(&a),
-            Claim::Take
-        ));
-        let c = owner("c", "c", &["b"], 5);
-        assert!(matches!(owner("b", "b", &[], 0).against(&c), Claim::Leave));
-        assert!(matches!(
-            owner("b", "b", &["c"], 1).against(&c),
-            Claim::Leave
-        ));
-        assert!(matches!(
-            owner("b", "b", &["c"], 9).against(&c),
-            Claim::Take
-        ));
-    }
 }

@@ -5,6 +5,8 @@
 
 pub mod accounts;
 mod extract;
+mod owners;
+pub mod paths;
 mod trigger;
 
 use std::io;
@@ -15,10 +17,9 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 
-pub use extract::open_dir;
-
 use self::accounts::Accounts;
-use self::extract::{Owner, Owners, Target, extract};
+use self::extract::{Target, extract};
+use self::owners::{Owner, Owners};
 use super::jail::{End, Jail, JailError};
 use crate::apk::database::{self, Installed};
 use crate::apk::dependency::Dependency;

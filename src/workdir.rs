@@ -1,0 +1,130 @@
+//! Folders for half-done work: removed when dropped, and when a later run finds them abandoned.
+//!
+//! Each holds a lock file that stays locked for as long as its owner lives; the kernel lets go of
+//! it however the owner ends, so a folder whose lock can be taken belongs to nobody any more.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const LOCK: &str = "lock";
+/// A folder without a lock file that is younger than this may be one that is just being made.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// A folder for half-done work.
+#[derive(Debug)]
+pub struct WorkDir {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl WorkDir {
+    /// Makes a folder in `parent` whose name begins with `prefix`, and removes those that dead
+    /// runs left there.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written.
+    pub fn new(parent: &Path, prefix: &str) -> io::Result<WorkDir> {
+        sweep(parent, prefix);
+        loop {
+            let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
+            let path = folder.path().join(LOCK);
+            let lock = File::create(&path)?;
+            lock.lock()?;
+            // Another run's sweep may have come between making the file and locking it.
+            if path.exists() {
+                return Ok(WorkDir {
+                    folder,
+                    _lock: lock,
+                });
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A new folder inside, `0755` whatever the umask is: it becomes the root of a file system.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn folder(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.path().join(name);
+        fs::create_dir(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(path)
+    }
+}
+
+/// Removes abandoned folders. What cannot be looked at or removed is another user's.
+fn sweep(parent: &Path, prefix: &str) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if !name.as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            continue;
+        }
+        let path = entry.path();
+        match File::open(path.join(LOCK)) {
+            Ok(lock) => {
+                if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+                    remove(&path);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_settled(&path) => {
+                remove(&path);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    tracing::debug!(folder = %path.display(), "removing what a dead run left");
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::debug!("cannot remove {}: {error}", path.display());
+    }
+}
+
+fn is_settled(folder: &Path) -> bool {
+    fs::symlink_metadata(folder)
+        .and_then(|meta| meta.modified())
+        .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > SETTLED))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn only_abandoned_folders_are_swept() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let live = WorkDir::new(parent.path(), "x-").expect("a folder");
+        let make = |name: &str| {
+            let path = parent.path().join(name);
+            fs::create_dir(&path).expect(name);
+            path
+        };
+        let (dead, young, old, other) = (make("x-dead"), make("x-young"), make("x-old"), make("y"));
+        File::create(dead.join(LOCK)).expect("a lock");
+        let long_ago = SystemTime::now() - 2 * SETTLED;
+        for folder in [&old, &other] {
+            let handle = File::open(folder).expect("a folder");
+            handle.set_modified(long_ago).expect("a time");
+        }
+
+        let next = WorkDir::new(parent.path(), "x-").expect("a folder");
+        assert!(live.path().exists() && young.exists() && other.exists());
+        assert!(!dead.exists() && !old.exists());
+        let path = next.path().to_owned();
+        drop(next);
+        assert!(!path.exists());
+    }
+}
