@@ -124,6 +124,21 @@ pub async fn build(
     fetcher: &Fetcher,
     progress: Progress<'_>,
 ) -> Result<Manifest, BuildError> {
+    let made = !options.out.exists();
+    let result = build_in(plan, options, fetcher, progress).await;
+    if made && result.is_err() {
+        // Only where it is empty: the error is the news, not a folder that stays.
+        let _ = fs::remove_dir(&options.out);
+    }
+    result
+}
+
+async fn build_in(
+    plan: &Plan,
+    options: &BuildOptions,
+    fetcher: &Fetcher,
+    progress: Progress<'_>,
+) -> Result<Manifest, BuildError> {
     let out_error = |source| BuildError::Output {
         path: options.out.clone(),
         source,

@@ -33,7 +33,8 @@ pub(super) struct TestArgs {
     /// Seconds for all of it, from power-on to power-off
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     deadline: u64,
-    /// File for the serial console [default: console.log beside the image]
+    /// File for the serial console [default: console.log beside the image, or
+    /// in the folder for temporary files where that one cannot be written]
     #[arg(long, value_name = "FILE")]
     console: Option<PathBuf>,
     #[command(flatten)]
@@ -127,10 +128,17 @@ impl TestArgs {
         })
     }
 
+    /// Beside the image, or among temporary files where that folder cannot be written.
     fn console_file(&self, image: &Path) -> PathBuf {
-        self.console
-            .clone()
-            .unwrap_or_else(|| image.with_file_name("console.log"))
+        if let Some(console) = &self.console {
+            return console.clone();
+        }
+        let beside = image.with_file_name("console.log");
+        let mut options = std::fs::OpenOptions::new();
+        if options.create(true).append(true).open(&beside).is_ok() {
+            return beside;
+        }
+        std::env::temp_dir().join(format!("alpine-ami-console-{}.log", std::process::id()))
     }
 }
 

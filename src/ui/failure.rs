@@ -131,7 +131,10 @@ impl From<InstallError> for Failure {
 
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Failure {
-        Failure::failed(chain(&error), error.advice())
+        match error {
+            BuildError::Keys(_) => Failure::bad_input(chain(&error), error.advice()),
+            _ => Failure::failed(chain(&error), error.advice()),
+        }
     }
 }
 
