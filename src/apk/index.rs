@@ -300,4 +300,16 @@ i:docs 7zip=23.01-r0
             assert_eq!(refused(&RECORD.replacen(from, to, 1)), message);
         }
     }
+
+    #[test]
+    fn a_name_is_never_a_path() {
+        for name in ["../x", "a/b", ".x", "-x", "a b"] {
+            let record = format!("C:Q1EfatjsUqKYSrqv18O1FlA3hcIHI=\nP:{name}\nV:1\nA:noarch\n");
+            let error = parse_index(&record).expect_err(name);
+            assert!(
+                error.to_string().contains("cannot be a package's name"),
+                "{error}"
+            );
+        }
+    }
 }

@@ -83,18 +83,18 @@ fn show(ui: Ui, config: &Config, one: &OneProfile) -> Result<Status, Failure> {
     Ok(Status::Done)
 }
 
+/// Columns of a value in the table; `--output json` has it whole.
+const SHOWN: usize = 60;
+
 fn row(leaf: &Leaf) -> Vec<String> {
-    // A script of several lines would tear the table apart: its first line stands for it.
-    let value = leaf.value.to_string();
-    let value = match &leaf.value {
-        toml::Value::String(text) if text.trim_end().contains('\n') => {
-            format!(
-                "{:?} …",
-                text.trim_start().lines().next().unwrap_or_default()
-            )
-        }
-        _ => value,
-    };
+    // A script of several lines would tear the table apart: its beginning stands for it.
+    let text = leaf.value.to_string();
+    let mut lines = text.lines().filter(|line| !line.starts_with("'''"));
+    let first = lines.next().unwrap_or_default();
+    let mut value: String = first.chars().take(SHOWN).collect();
+    if value.len() < first.len() || text.lines().count() > 1 {
+        value.push('…');
+    }
     vec![
         leaf.path.clone(),
         format!("= {value}"),

@@ -31,7 +31,7 @@ fail() {
 }
 
 read_parameters() {
-	root= fstype=ext4 flags= mode=ro init=/sbin/init wait=60 shell=
+	root='' fstype=ext4 flags='' mode=ro init=/sbin/init wait=60 shell=''
 	set -f
 	for word in $($bb cat /proc/cmdline); do
 		case $word in

@@ -386,3 +386,65 @@ fn a_build_that_is_killed_or_interrupted_leaves_nothing_that_looks_finished() {
         "something was left"
     );
 }
+
+/// A profile's name and what `test` and `build` need of this machine, where it is not there.
+#[test]
+fn what_this_machine_lacks_is_named_with_the_way_to_get_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let image = dir.path().join("disk");
+    fs::write(&image, "").expect("a file");
+    let output = program()
+        .env("PATH", dir.path())
+        .args(["test", "--profile", "base", "--arch", "x86_64"])
+        .arg(&image)
+        .output()
+        .expect("it starts");
+    let error = Ended::from(output).failed(1);
+    assert!(
+        error.contains("qemu-system-x86_64") && error.contains("qemu-system-x86"),
+        "{error}"
+    );
+
+    let unwritable = build(Path::new("/proc/alpine-ami"), &[]).failed(1);
+    assert!(
+        unwritable.contains("cannot write /proc/alpine-ami") && unwritable.contains("--out"),
+        "{unwritable}"
+    );
+
+    if !rustix::process::geteuid().is_root() {
+        skip(
+            "build as a user without sub-ids",
+            "only root can become one",
+        );
+        return;
+    }
+    // `nobody` has no sub-ids; the program must lie where everybody can start it.
+    let open = |path: &Path| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .expect("a mode");
+    };
+    open(dir.path());
+    let copy = dir.path().join("alpine-ami");
+    fs::copy(env!("CARGO_BIN_EXE_alpine-ami"), &copy).expect("a copy");
+    open(&copy);
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&copy)
+        .args([
+            "build",
+            "base",
+            "--arch",
+            "x86_64",
+            "--out",
+            "/tmp/alpine-ami-nobody",
+        ])
+        .output()
+        .expect("setpriv");
+    let error = Ended::from(output).failed(1);
+    assert!(
+        error.contains("this needs root or user namespaces, and there is neither")
+            && error.contains("/etc/subuid"),
+        "{error}"
+    );
+    assert!(!Path::new("/tmp/alpine-ami-nobody").exists());
+}

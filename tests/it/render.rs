@@ -130,3 +130,44 @@ fn an_undefined_name_in_a_template_is_an_error_with_its_place() {
     );
     assert!(!out.exists());
 }
+
+/// Every script that ships, as the image has it: templates are rendered first.
+#[test]
+fn shellcheck_finds_nothing_in_any_script() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let plan = dir.path().join("plan");
+    let args = [
+        "render",
+        "kubezero",
+        "--arch",
+        "x86_64",
+        "--out",
+        plan.to_str().expect("UTF-8"),
+    ];
+    run(args).done();
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut scripts: Vec<_> = ["src/image/init.sh", "src/vm/guest.sh", ".ci/run"]
+        .map(|path| checkout.join(path))
+        .into();
+    for folder in [plan.join("overlay"), checkout.join("scripts")] {
+        let found = files(&folder);
+        let shell = found.iter().filter(|(_, bytes)| {
+            let first = bytes
+                .split(|byte| *byte == b'\n')
+                .next()
+                .unwrap_or_default();
+            first.starts_with(b"#!") && (first.ends_with(b"sh") || first.ends_with(b"openrc-run"))
+        });
+        scripts.extend(shell.map(|(name, _)| folder.join(name)));
+    }
+    assert!(scripts.len() > 10, "{scripts:?}");
+    let checked = Command::new("shellcheck")
+        .args(&scripts)
+        .output()
+        .expect("shellcheck");
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stdout)
+    );
+}

@@ -111,7 +111,7 @@ impl<'a> Record<'a> {
         };
         match field {
             'C' => self.checksum = Some(value.parse().map_err(|e| self.fault(e))?),
-            'P' => self.name = Some(value),
+            'P' => self.name = Some(self.package_name(value)?),
             'V' => self.version = Some(value.parse().map_err(|e| self.fault(e))?),
             'A' => self.arch = Some(value),
             'S' => self.size = self.number(field, value)?,
@@ -138,6 +138,18 @@ impl<'a> Record<'a> {
             }),
         }
         Ok(())
+    }
+
+    /// The name becomes part of file names, so it must not be a path.
+    fn package_name(&self, name: &'a str) -> Result<&'a str, Fault> {
+        let part_of_name = |c: char| !c.is_whitespace() && !c.is_control() && c != '/';
+        if name.chars().all(part_of_name) && !name.starts_with(['.', '-']) {
+            return Ok(name);
+        }
+        Err(self.fault(format_args!(
+            "`{}` cannot be a package's name",
+            name.escape_debug()
+        )))
     }
 
     fn number<N: FromStr>(&self, field: char, value: &str) -> Result<N, Fault> {
