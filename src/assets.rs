@@ -133,10 +133,19 @@ fn file_name(path: &Path) -> Option<String> {
 
 fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<String, Asset>) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
             collect(root, &path, files)?;
             continue;
+        }
+        if !kind.is_file() {
+            // Followed, it would bring whatever it leads to on this machine into the image.
+            let text = format!(
+                "{} is no plain file; links of an overlay stand in its overlay.toml as [[symlink]]",
+                path.display()
+            );
+            return Err(io::Error::other(text));
         }
         let name = path
             .strip_prefix(root)

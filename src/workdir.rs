@@ -5,10 +5,11 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use tempfile::TempDir;
 
 const LOCK: &str = "lock";
@@ -70,7 +71,10 @@ fn sweep(parent: &Path, prefix: &str) {
             continue;
         }
         let path = entry.path();
-        match File::open(path.join(LOCK)) {
+        if !is_ours(&path) {
+            continue;
+        }
+        match open_lock(&path.join(LOCK)) {
             Ok(lock) => {
                 if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
                     remove(&path);
@@ -82,6 +86,19 @@ fn sweep(parent: &Path, prefix: &str) {
             Err(_) => {}
         }
     }
+}
+
+/// In a folder that all may write to, such as `/tmp`, others can make what looks like ours.
+fn is_ours(folder: &Path) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir() && meta.uid() == me)
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut options = File::options();
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    options.open(path)
 }
 
 fn remove(path: &Path) {

@@ -5,10 +5,7 @@
 //! `0:0:755` and `0:0:644`, and every `R:` follows an `F:`, an empty one for files in `/`.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
 use super::index::Checksum;
 use super::package::ScriptKind;
@@ -82,35 +79,42 @@ fn write_meta(text: &mut String, field: char, meta: PathRecord, usual: u32) {
     }
 }
 
-/// Writes the database of a fresh root.
+/// A file of the database: its path in the root, its content, and its mode.
+pub type DatabaseFile = (&'static str, Vec<u8>, u32);
+
+/// The database of a fresh root, as files.
 ///
 /// `world` is what was asked for; `time` (seconds since 1970) stands in `scripts.tar`.
 ///
 /// # Errors
-/// A file cannot be written.
-pub fn write(
-    root: &Path,
+/// A script's name that no tar can hold.
+pub fn files(
     installed: &[Installed],
     world: &[String],
     arch: &str,
     time: u64,
-) -> io::Result<()> {
-    let dir = root.join("lib/apk/db");
-    fs::create_dir_all(&dir)?;
-    fs::create_dir_all(root.join("etc/apk"))?;
+) -> io::Result<Vec<DatabaseFile>> {
     let records: String = installed.iter().map(Installed::record).collect();
-    fs::write(dir.join("installed"), records)?;
-    fs::write(dir.join("scripts.tar"), scripts_tar(installed, time)?)?;
-    fs::write(dir.join("triggers"), triggers(installed))?;
-    let lock = dir.join("lock");
-    fs::write(&lock, "")?;
-    fs::set_permissions(&lock, fs::Permissions::from_mode(0o600))?;
     let mut world = world.to_vec();
     world.sort();
     world.dedup();
-    let lines: String = world.iter().map(|line| format!("{line}\n")).collect();
-    fs::write(root.join("etc/apk/world"), lines)?;
-    fs::write(root.join("etc/apk/arch"), format!("{arch}\n"))
+    let world: String = world.iter().map(|line| format!("{line}\n")).collect();
+    Ok(vec![
+        ("lib/apk/db/installed", records.into_bytes(), 0o644),
+        (
+            "lib/apk/db/scripts.tar",
+            scripts_tar(installed, time)?,
+            0o644,
+        ),
+        (
+            "lib/apk/db/triggers",
+            triggers(installed).into_bytes(),
+            0o644,
+        ),
+        ("lib/apk/db/lock", Vec::new(), 0o600),
+        ("etc/apk/world", world.into_bytes(), 0o644),
+        ("etc/apk/arch", format!("{arch}\n").into_bytes(), 0o644),
+    ])
 }
 
 fn triggers(installed: &[Installed]) -> String {

@@ -140,8 +140,9 @@ impl Fetcher {
         let mut last = None;
         for attempt in 0..ATTEMPTS {
             pause(attempt).await;
-            let incoming = self.store.incoming(stored).map_err(store_error)?;
-            match self.save(url, incoming.path(), package.size).await {
+            let folder = self.store.incoming().map_err(store_error)?;
+            let incoming = folder.path().join("incoming.apk");
+            match self.save(url, &incoming, package.size).await {
                 Ok(()) => {}
                 Err(error @ MirrorError::Unreachable { .. }) => {
                     last = Some(error);
@@ -149,13 +150,13 @@ impl Fetcher {
                 }
                 Err(error) => return Err(error),
             }
-            Package::open(incoming.path(), &package.checksum, keys).map_err(|source| {
+            Package::open(&incoming, &package.checksum, keys).map_err(|source| {
                 MirrorError::Package {
                     url: url.to_owned(),
                     source: Box::new(source),
                 }
             })?;
-            return self.store.keep(incoming, stored).map_err(store_error);
+            return self.store.keep(&incoming, stored).map_err(store_error);
         }
         Err(last.expect("there was at least one attempt"))
     }

@@ -58,8 +58,8 @@ pub enum MirrorError {
         /// The status, where the mirror speaks HTTP.
         status: Option<u16>,
     },
-    /// An index that is not one.
-    #[error("the index {url} is damaged: {why}")]
+    /// An index or package that is not one, or is cut short.
+    #[error("{url} is damaged: {why}")]
     Damaged {
         /// Address or file.
         url: String,

@@ -119,7 +119,6 @@ pub struct Package {
     pub info: PkgInfo,
     /// Its scripts.
     pub scripts: BTreeMap<ScriptKind, Vec<u8>>,
-    path: PathBuf,
     file: File,
     data_offset: u64,
 }
@@ -146,15 +145,9 @@ impl Package {
         Ok(Package {
             info,
             scripts,
-            path: path.to_owned(),
             file,
             data_offset,
         })
-    }
-
-    /// The file it was read from.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// The data tar, unpacked as it is read.

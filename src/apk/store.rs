@@ -1,13 +1,14 @@
 //! Packages that were downloaded, by their checksum, in the user's cache folder.
 //!
-//! A file is written beside its place under a name of its own, verified, and renamed: whoever is
-//! killed leaves at most a temporary file, and two processes that fetch the same package end with
-//! the same bytes.
+//! A file is written in a work folder of its own, verified, and renamed: what a killed run leaves
+//! there the next one removes, and two processes that fetch the same package end with the same
+//! bytes.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::index::Checksum;
+use crate::workdir::WorkDir;
 
 /// The folder of downloaded packages.
 #[derive(Debug, Clone)]
@@ -37,25 +38,22 @@ impl Store {
         self.dir.join(&name[..2]).join(format!("{name}.apk"))
     }
 
-    /// A new file in which a download for `path` can be written; it goes away unless it is kept.
+    /// A folder for downloads, on the file system of the store; those of dead runs are removed.
     ///
     /// # Errors
-    /// The folder cannot be made or written.
-    pub fn incoming(&self, path: &Path) -> io::Result<tempfile::NamedTempFile> {
-        let dir = path.parent().unwrap_or(&self.dir);
-        std::fs::create_dir_all(dir)?;
-        tempfile::Builder::new()
-            .prefix(".incoming-")
-            .tempfile_in(dir)
+    /// The store cannot be made or written.
+    pub fn incoming(&self) -> io::Result<WorkDir> {
+        std::fs::create_dir_all(&self.dir)?;
+        WorkDir::new(&self.dir, ".incoming-")
     }
 
     /// Puts a verified file in its place.
     ///
     /// # Errors
     /// The file cannot be synchronised or renamed.
-    pub fn keep(&self, file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+    pub fn keep(&self, file: &Path, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path.parent().unwrap_or(&self.dir))?;
+        std::fs::File::open(file)?.sync_all()?;
+        std::fs::rename(file, path)
     }
 }

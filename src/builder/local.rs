@@ -20,8 +20,10 @@ use crate::image::jail::{End, Jail, JailError};
 use crate::image::manifest::{
     IMAGE, ImageFile, KernelInfo, MANIFEST, Manifest, RootFileSystem, SCHEMA,
 };
+use crate::image::rootdir::RootDir;
 use crate::image::seal::{SealError, seal};
 use crate::plan::{Plan, SourceOverrides, Sources};
+use crate::profile::Entry;
 use crate::workdir::WorkDir;
 
 /// What the work folder begins with: it lies in the output folder, so that finished files are only
@@ -95,7 +97,10 @@ impl BuildError {
             BuildError::Keys(_) => {
                 Some("--keys-dir names a folder with public keys called *.pub".to_owned())
             }
-            BuildError::Seal(_) | BuildError::Jail(_) => None,
+            BuildError::Seal(error) => Some(error.advice().to_owned()),
+            BuildError::Jail(_) => Some(
+                "run again with -v; `unshare` and `setpriv` (util-linux) must work here".to_owned(),
+            ),
         }
     }
 }
@@ -194,16 +199,20 @@ impl Assembly<'_> {
         let wanted = self.plan.optional().into_iter();
         world.extend(wanted.filter(|entry| !chosen.left_out.contains(entry)));
         self.install(&root, chosen, files, &world)?;
-        configure(&root, self.plan, day)?;
-        seal(&root, day)?;
+        check_interrupt()?;
+        let handle = RootDir::open(&root)?;
+        configure(&handle, self.plan, day)?;
+        seal(&handle, &self.plan.tree, day)?;
 
         progress("making the boot loader and the disk");
         let tools = self.folder("tools")?;
         self.install(&tools, boot, boot_files, &self.plan.boot_world())
             .map_err(BuildError::BootTools)?;
+        check_interrupt()?;
         let image = self.work.path().join(IMAGE);
         let disk = self.disk(&root, &tools, &image, epoch)?;
         let manifest = self.manifest(chosen, boot, &disk, &image, epoch)?;
+        check_interrupt()?;
         self.publish(&image, &manifest)?;
         Ok(manifest)
     }
@@ -241,17 +250,11 @@ impl Assembly<'_> {
         epoch: u64,
     ) -> Result<DiskSummary, BuildError> {
         let profile = &self.plan.profile;
-        let words = |entries: &[crate::profile::Entry<String>]| {
-            entries
-                .iter()
-                .map(|entry| entry.value.clone())
-                .collect::<Vec<_>>()
-        };
         let disk = DiskPlan {
             size_bytes: profile.disk.size.0,
             arch: self.plan.arch,
             firmware: self.plan.firmware.iter().copied().collect(),
-            root_label: profile.disk.label.clone(),
+            root_label: profile.disk.label.to_string(),
             seed: seed(self.plan),
             epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
             initramfs: InitramfsPlan {
@@ -259,6 +262,7 @@ impl Assembly<'_> {
                 modules: words(&profile.kernel.modules),
                 ..InitramfsPlan::default()
             },
+            kernel_flavor: profile.kernel.flavor.to_string(),
             cmdline: words(&profile.kernel.cmdline).join(" "),
             title: format!("Alpine Linux {} ({})", profile.alpine, profile.name),
             menu_timeout: 0,
@@ -300,7 +304,7 @@ impl Assembly<'_> {
             schema: SCHEMA,
             tool: concat!("alpine-ami ", env!("CARGO_PKG_VERSION")).to_owned(),
             profile: profile.name.clone(),
-            version: profile.version.clone(),
+            version: profile.version.to_string(),
             alpine: alpine_release(chosen, profile.alpine.to_string()),
             arch: self.plan.arch,
             firmware: self.plan.firmware.clone(),
@@ -330,16 +334,19 @@ impl Assembly<'_> {
         })
     }
 
-    /// Puts the finished image in its place. A manifest is beside it only when both are there.
+    /// Puts the finished image in its place. A manifest is beside it only when both are there, and
+    /// all that can fail for want of room has been done before the earlier image goes.
     fn publish(&self, image: &Path, manifest: &Manifest) -> Result<(), BuildError> {
         let out = &self.options.out;
         let publish = || -> io::Result<()> {
+            fs::File::open(image)?.sync_all()?;
+            manifest.write(self.work.path())?;
             match fs::remove_file(out.join(MANIFEST)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
             fs::rename(image, out.join(IMAGE))?;
-            manifest.write(out)
+            fs::rename(self.work.path().join(MANIFEST), out.join(MANIFEST))
         };
         publish().map_err(|source| BuildError::Output {
             path: out.clone(),
@@ -363,6 +370,22 @@ pub fn planned<'a>(
             tag: indexes.repository(one).tag.as_deref(),
             file: file.clone(),
         })
+        .collect()
+}
+
+/// Ctrl-C or SIGTERM between two steps that cannot be dropped half-way.
+fn check_interrupt() -> Result<(), BuildError> {
+    if crate::interrupt::raised() {
+        return Err(BuildError::Install(InstallError::Interrupted));
+    }
+    Ok(())
+}
+
+/// The values of a list's entries as text.
+fn words<T: ToString>(entries: &[Entry<T>]) -> Vec<String> {
+    entries
+        .iter()
+        .map(|entry| entry.value.to_string())
         .collect()
 }
 

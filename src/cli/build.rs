@@ -49,9 +49,7 @@ impl BuildArgs {
             .iter()
             .map(|name| self.options.plan(config, name))
             .collect::<Result<Vec<_>, _>>()?;
-        if let Some(status) = privileges::become_root()? {
-            std::process::exit(i32::from(status));
-        }
+        privileges::become_root()?;
         let mut built = Vec::new();
         for plan in &plans {
             let out = self.out(plan);

@@ -19,6 +19,7 @@ use crate::builder::packages::{Chosen, Indexes, PackagesError};
 use crate::image::install::{InstallPlan, install};
 use crate::plan::Sources;
 use crate::ui::{Failure, Status, Ui, text};
+use crate::workdir::WorkDir;
 
 /// Resolve and install packages, no profile needed.
 #[derive(Debug, Args)]
@@ -181,23 +182,15 @@ impl ResolveArgs {
 
 impl InstallArgs {
     fn run(self, ui: Ui) -> Result<Status, Failure> {
-        if let Some(status) = privileges::become_root()? {
-            std::process::exit(i32::from(status));
-        }
-        let made = claim_root(&self.root)?;
-        let result = self.install(ui);
-        if result.is_err() {
-            // What was unpacked so far is of no use, and looks as if it were.
-            clear_root(&self.root, made);
-        }
-        result
-    }
-
-    fn install(&self, ui: Ui) -> Result<Status, Failure> {
+        privileges::become_root()?;
+        check_free(&self.root)?;
         let sources = self.wanted.sources()?;
         let fetcher = fetcher()?;
         let program = program()?;
         let arch = self.wanted.arch()?;
+        // Beside its place, and renamed when it is whole: a root that is there is complete.
+        let work = work_folder(&self.root)?;
+        let root = work.folder("root")?;
         let installed = block_on(async {
             let (indexes, chosen) = self.wanted.choose(&fetcher, &sources).await?;
             ui.progress(&format!("fetching {} packages", chosen.selected.len()));
@@ -211,53 +204,50 @@ impl InstallArgs {
                 keys: &sources.keys,
                 program: &program,
             };
-            let installed = tokio::task::block_in_place(|| install(&self.root, &plan))?;
+            let installed = tokio::task::block_in_place(|| install(&root, &plan))?;
             Ok(installed.iter().map(|one| one.id()).collect::<Vec<_>>())
         })?;
+        std::fs::rename(&root, &self.root).map_err(|error| unusable(&self.root, &error))?;
         let count = installed.len();
-        ui.result(&json!({ "root": self.root, "packages": installed }), || {
+        let result = json!({ "root": self.root, "packages": installed });
+        ui.result(&result, || {
             format!("{count} packages installed in {}\n", self.root.display())
         })?;
         Ok(Status::Done)
     }
 }
 
-/// Makes the folder; says whether it was missing. One with something in it is never touched.
-fn claim_root(root: &Path) -> Result<bool, Failure> {
-    let advice = || Some("name a new or empty folder with --root".to_owned());
-    let made = !root.exists();
-    std::fs::create_dir_all(root)
-        .and_then(|()| std::fs::read_dir(root)?.next().transpose())
-        .map_err(|error| {
-            Failure::failed(format!("cannot use {}: {error}", root.display()), advice())
-        })
-        .and_then(|first| match first {
-            None => Ok(made),
-            Some(_) => Err(Failure::bad_input(
-                format!("{} is not empty", root.display()),
-                advice(),
-            )),
-        })
+fn unusable(root: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(
+        format!("cannot use {}: {error}", root.display()),
+        Some(ROOT_ADVICE.to_owned()),
+    )
 }
 
-fn clear_root(root: &Path, made: bool) {
-    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
-    for entry in entries {
-        let path = entry.path();
-        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let removed = if is_dir {
-            std::fs::remove_dir_all(&path)
-        } else {
-            std::fs::remove_file(&path)
-        };
-        if let Err(error) = removed {
-            tracing::warn!("cannot remove {}: {error}", path.display());
-        }
+const ROOT_ADVICE: &str = "name a new or empty folder that can be written with --root";
+
+/// One with something in it is never touched.
+fn check_free(root: &Path) -> Result<(), Failure> {
+    let occupied = match std::fs::read_dir(root) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(unusable(root, &error)),
+    };
+    if occupied {
+        let what = format!("{} is not empty", root.display());
+        return Err(Failure::bad_input(what, Some(ROOT_ADVICE.to_owned())));
     }
-    if made {
-        // It was made for this; a parent that was made too is an empty folder and no harm.
-        let _ = std::fs::remove_dir(root);
-    }
+    Ok(())
+}
+
+fn work_folder(root: &Path) -> Result<WorkDir, Failure> {
+    let parent = match root.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(parent)
+        .and_then(|()| WorkDir::new(parent, ".alpine-ami-install-"))
+        .map_err(|error| unusable(root, &error))
 }
 
 impl PackArgs {

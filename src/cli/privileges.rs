@@ -1,6 +1,7 @@
 //! Becoming root where packages' owners matter: an ordinary user gets a user namespace with the
 //! sub-ids that the system granted.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use super::program;
@@ -8,22 +9,16 @@ use crate::ui::Failure;
 
 /// Set for the program inside the namespace, so that it does not enter another.
 const ENTERED: &str = "ALPINE_AMI_USER_NAMESPACE";
-const UNSHARE: [&str; 5] = [
-    "--user",
-    "--map-root-user",
-    "--map-auto",
-    "--fork",
-    "--kill-child",
-];
+const UNSHARE: [&str; 3] = ["--user", "--map-root-user", "--map-auto"];
 
-/// Where this process is not root, runs the same command as root of a new user namespace and
-/// returns its exit status; otherwise none.
+/// Where this process is not root, becomes the same command as root of a new user namespace, and
+/// does not return.
 ///
 /// # Errors
 /// Neither root nor a user namespace is to be had.
-pub(super) fn become_root() -> Result<Option<u8>, Failure> {
+pub(super) fn become_root() -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() || std::env::var_os(ENTERED).is_some() {
-        return Ok(None);
+        return Ok(());
     }
     let probe = Command::new("unshare")
         .args(UNSHARE)
@@ -41,17 +36,16 @@ pub(super) fn become_root() -> Result<Option<u8>, Failure> {
             Some("run it as root, or give this user sub-ids (/etc/subuid, /etc/subgid), newuidmap (Debian's package uidmap) and the right to user namespaces".to_owned()),
         ));
     }
-    let status = Command::new("unshare")
+    // In this process's place, so that signals to it reach the work itself.
+    let error = Command::new("unshare")
         .args(UNSHARE)
         .arg("--")
         .arg(program()?)
         .args(std::env::args_os().skip(1))
         .env(ENTERED, "1")
-        .status()?;
-    Ok(Some(
-        status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(1),
+        .exec();
+    Err(Failure::failed(
+        format!("cannot start `unshare`: {error}"),
+        None,
     ))
 }

@@ -9,6 +9,7 @@ use super::{ProfileOptions, block_on, program};
 use crate::arch::{Arch, Firmware};
 use crate::config::Config;
 use crate::image::manifest::{IMAGE, MANIFEST, Manifest};
+use crate::plan::Plan;
 use crate::profile::Check as ProfileCheck;
 use crate::ui::{Failure, Status, Ui};
 use crate::vm::{Check, TestConfig, test_image};
@@ -101,31 +102,67 @@ impl TestArgs {
         let manifest = (ours && dir.join(MANIFEST).is_file())
             .then(|| Manifest::read(dir))
             .transpose()?;
-        let (profile, checks, arch, firmware) = match (&self.profile, manifest) {
-            (Some(name), _) => {
-                let plan = self.options.plan(config, name)?;
-                let firmware = plan.firmware.clone();
-                (Some(name.clone()), plan.profile.checks, plan.arch, firmware)
-            }
-            (None, Some(built)) => (
-                Some(built.profile),
-                built.checks,
+        let plan = match &self.profile {
+            Some(name) => Some(self.plan(config, name, manifest.as_ref())?),
+            None => None,
+        };
+        let (profile, checks, arch, firmware) = match (plan, manifest) {
+            // What the image is, its manifest knows best; what is checked, the profile says.
+            (Some(plan), Some(built)) => (
+                plan.profile.name,
+                plan.profile.checks,
                 built.arch,
                 built.firmware,
             ),
+            (Some(plan), None) => (
+                plan.profile.name,
+                plan.profile.checks,
+                plan.arch,
+                plan.firmware,
+            ),
+            (None, Some(built)) => (built.profile, built.checks, built.arch, built.firmware),
             (None, None) => {
                 let advice = "name the profile with --profile, whose checks are to be run";
                 let what = format!("{} has no manifest.json beside it", image.display());
                 return Err(Failure::bad_input(what, Some(advice.to_owned())));
             }
         };
-        let firmware = self.firmware.or(firmware.first().copied());
+        if let Some(asked) = self.firmware.filter(|asked| !firmware.contains(asked)) {
+            let has: Vec<_> = firmware.iter().map(|one| one.as_str()).collect();
+            return Err(Failure::bad_input(
+                format!("{} does not boot under {asked}", image.display()),
+                Some(format!("it boots under {}", has.join(", "))),
+            ));
+        }
         Ok(Known {
-            profile,
+            profile: Some(profile),
             arch,
-            firmware: firmware.unwrap_or(Firmware::Uefi),
+            firmware: self
+                .firmware
+                .or(firmware.first().copied())
+                .unwrap_or(Firmware::Uefi),
             checks: checks.into_iter().map(guest_check).collect(),
         })
+    }
+
+    /// The plan of the profile named, for the architecture of the image where that is known.
+    fn plan(
+        &self,
+        config: &Config,
+        name: &str,
+        manifest: Option<&Manifest>,
+    ) -> Result<Plan, Failure> {
+        let mut source = self.options.source(name);
+        if let Some(built) = manifest {
+            if source.arch.is_some_and(|asked| asked != built.arch) {
+                return Err(Failure::bad_input(
+                    format!("the image is for {}, not for what --arch says", built.arch),
+                    Some("leave --arch away".to_owned()),
+                ));
+            }
+            source.arch = Some(built.arch);
+        }
+        Ok(Plan::new(&config.library(), &source)?)
     }
 
     /// Beside the image, or among temporary files where that folder cannot be written.

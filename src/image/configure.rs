@@ -1,18 +1,15 @@
 //! What a profile adds to the installed packages: users, overlays, services, repositories, keys.
 
-use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
-
+use super::edit::Ids;
+use super::error::ImageError;
 use super::install::accounts::Accounts;
-use super::install::paths::{open_dir, remove};
-use crate::overlay::{NodeKind, OverlayNode, Tree};
+use super::rootdir::RootDir;
+use crate::overlay::{NodeKind, Tree};
 use crate::plan::Plan;
 use crate::profile::error::nearest;
-use crate::profile::{EntryMode, Runlevel, User};
+use crate::profile::{EntryMode, Name, User};
 
 /// A profile that does not fit its packages.
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +39,27 @@ pub enum ConfigureError {
     /// Two users with one id or name.
     #[error("the user `{0}` cannot be added: its name or id is taken by a package's user or group")]
     UserTaken(String),
+    /// A file of an overlay cannot be laid down.
+    #[error("cannot lay /{path} of the overlay `{overlay}` over the packages: {source}")]
+    Overlay {
+        /// The path in the image.
+        path: String,
+        /// The overlay.
+        overlay: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The packages bring no accounts.
+    #[error("the image has no /{0}: no package with accounts is among its packages")]
+    NoAccounts(&'static str),
+    /// Something in the root cannot be read.
+    #[error(transparent)]
+    Read(#[from] ImageError),
     /// The root cannot be written.
-    #[error("cannot write {path} in the root: {source}")]
+    #[error("cannot write /{path} of the image: {source}")]
     Io {
-        /// The path in the root.
-        path: PathBuf,
+        /// The path in the image.
+        path: String,
         /// Why.
         source: io::Error,
     },
@@ -71,12 +84,20 @@ impl ConfigureError {
             ConfigureError::UserTaken(_) => {
                 Some("choose another name or `uid` in the profile".to_owned())
             }
-            ConfigureError::Io { .. } => None,
+            ConfigureError::NoAccounts(_) => {
+                Some("add `alpine-base` or `alpine-baselayout` to the packages".to_owned())
+            }
+            ConfigureError::Overlay { .. }
+            | ConfigureError::Io { .. }
+            | ConfigureError::Read(_) => Some(
+                "look at what the packages put there: a symbolic link on the way is not followed"
+                    .to_owned(),
+            ),
         }
     }
 }
 
-fn at(path: &Path) -> impl Fn(io::Error) -> ConfigureError + '_ {
+fn at(path: &str) -> impl Fn(io::Error) -> ConfigureError + '_ {
     move |source| ConfigureError::Io {
         path: path.to_owned(),
         source,
@@ -88,23 +109,28 @@ fn at(path: &Path) -> impl Fn(io::Error) -> ConfigureError + '_ {
 ///
 /// # Errors
 /// See [`ConfigureError`].
-pub fn configure(root: &Path, plan: &Plan, day: u64) -> Result<(), ConfigureError> {
+pub fn configure(root: &RootDir, plan: &Plan, day: u64) -> Result<(), ConfigureError> {
     for (name, user) in &plan.profile.users {
         add_user(root, name, user, day)?;
     }
     lay_overlays(root, &plan.tree)?;
     enable_services(root, plan)?;
-    let apk = root.join("etc/apk");
-    let lines: String = plan
-        .repositories
-        .iter()
-        .map(|line| format!("{line}\n"))
-        .collect();
-    fs::create_dir_all(apk.join("keys")).map_err(at(&apk))?;
-    fs::write(apk.join("repositories"), lines).map_err(at(&apk))?;
+    let put = |path: &str, bytes: &[u8]| {
+        root.put_file(path, bytes, 0o644, Ids::ROOT)
+            .map_err(at(path))
+    };
+    // An overlay of the profile's own may say more than its repositories do.
+    let path = "etc/apk/repositories";
+    if !plan.tree.contains_key(path) {
+        let lines: String = plan
+            .repositories
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect();
+        put(path, lines.as_bytes())?;
+    }
     for (name, pem) in plan.keys.iter() {
-        let path = apk.join("keys").join(name);
-        fs::write(&path, pem).map_err(at(&path))?;
+        put(&format!("etc/apk/keys/{name}"), pem)?;
     }
     Ok(())
 }
@@ -112,15 +138,15 @@ pub fn configure(root: &Path, plan: &Plan, day: u64) -> Result<(), ConfigureErro
 /// Adds a user without a password, with a group of the same name and id.
 ///
 /// Its password field is `*`, not `!`: sshd takes `!` for a locked account and refuses its keys too.
-fn add_user(root: &Path, name: &str, user: &User, day: u64) -> Result<(), ConfigureError> {
-    let accounts = Accounts::read(root);
+fn add_user(root: &RootDir, name: &Name, user: &User, day: u64) -> Result<(), ConfigureError> {
+    let accounts = Accounts::read(root)?;
     let uid = user.uid;
     let taken = accounts.has_uid(uid)
         || accounts.has_gid(uid)
         || accounts.user(name).is_some()
         || accounts.group(name).is_some();
     if taken {
-        return Err(ConfigureError::UserTaken(name.to_owned()));
+        return Err(ConfigureError::UserTaken(name.to_string()));
     }
     let shell = &user.shell;
     let home = format!("home/{name}");
@@ -138,31 +164,29 @@ fn add_user(root: &Path, name: &str, user: &User, day: u64) -> Result<(), Config
     for group in &user.groups {
         join_group(root, name, &group.value)?;
     }
-    let path = root.join(&home);
-    fs::create_dir_all(&path).map_err(at(&path))?;
-    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(uid)));
-    let set = || -> io::Result<()> {
-        rustix::fs::chown(&path, owner.0, owner.1)?;
-        rustix::fs::chmod(&path, Mode::from_raw_mode(0o750))?;
-        Ok(())
-    };
-    set().map_err(at(&path))
+    let ids = Ids { uid, gid: uid };
+    root.set_folder(&home, 0o750, ids).map_err(at(&home))
 }
 
-fn append(root: &Path, file: &str, line: &str) -> Result<(), ConfigureError> {
-    let path = root.join(file);
-    let mut text = fs::read_to_string(&path).map_err(at(&path))?;
+/// The text of one of the files with accounts, which `alpine-baselayout` brings.
+fn accounts_file(root: &RootDir, path: &'static str) -> Result<String, ConfigureError> {
+    root.read_text(path)?
+        .ok_or(ConfigureError::NoAccounts(path))
+}
+
+fn append(root: &RootDir, path: &'static str, line: &str) -> Result<(), ConfigureError> {
+    let mut text = accounts_file(root, path)?;
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
     text.push_str(line);
-    fs::write(&path, text).map_err(at(&path))
+    root.rewrite(path, &text).map_err(at(path))
 }
 
 /// Adds a user to the last field of a group's line.
-fn join_group(root: &Path, user: &str, group: &str) -> Result<(), ConfigureError> {
-    let path = root.join("etc/group");
-    let text = fs::read_to_string(&path).map_err(at(&path))?;
+fn join_group(root: &RootDir, user: &str, group: &str) -> Result<(), ConfigureError> {
+    let path = "etc/group";
+    let text = accounts_file(root, path)?;
     let mut found = false;
     let lines = text.lines().map(|line| {
         if line.split(':').next() != Some(group) {
@@ -180,14 +204,11 @@ fn join_group(root: &Path, user: &str, group: &str) -> Result<(), ConfigureError
             name: group.to_owned(),
         });
     }
-    fs::write(&path, text).map_err(at(&path))
+    root.rewrite(path, &text).map_err(at(path))
 }
 
-fn lay_overlays(root: &Path, tree: &Tree) -> Result<(), ConfigureError> {
-    let accounts = Accounts::read(root);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let handle =
-        rustix::fs::open(root, flags, Mode::empty()).map_err(|error| at(root)(error.into()))?;
+fn lay_overlays(root: &RootDir, tree: &Tree) -> Result<(), ConfigureError> {
+    let accounts = Accounts::read(root)?;
     for (path, node) in tree {
         let account = |kind: &'static str, name: &str, id: Option<u32>| {
             id.ok_or_else(|| ConfigureError::NoAccount {
@@ -196,97 +217,53 @@ fn lay_overlays(root: &Path, tree: &Tree) -> Result<(), ConfigureError> {
                 name: name.to_owned(),
             })
         };
-        let uid = account("user", &node.owner, accounts.user(&node.owner))?;
-        let gid = account("group", &node.group, accounts.group(&node.group))?;
-        lay(&handle, path, node, uid, gid).map_err(at(Path::new(path)))?;
+        let ids = Ids {
+            uid: account("user", &node.owner, accounts.user(&node.owner))?,
+            gid: account("group", &node.group, accounts.group(&node.group))?,
+        };
+        match &node.kind {
+            NodeKind::File(bytes) => root.put_file(path, bytes, node.mode, ids),
+            NodeKind::Directory => root.set_folder(path, node.mode, ids),
+            NodeKind::Symlink(target) => root.put_link(path, target, ids),
+        }
+        .map_err(|source| ConfigureError::Overlay {
+            path: path.clone(),
+            overlay: node.overlay.clone(),
+            source,
+        })?;
     }
     Ok(())
-}
-
-fn lay(root: &OwnedFd, path: &str, node: &OverlayNode, uid: u32, gid: u32) -> io::Result<()> {
-    let (dir, base) = path.rsplit_once('/').unwrap_or(("", path));
-    let parent = make_dirs(root, dir)?;
-    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-    let mode = Mode::from_raw_mode(node.mode);
-    match &node.kind {
-        NodeKind::Directory => {
-            let made = make_dirs(&parent, base)?;
-            rustix::fs::fchown(&made, owner.0, owner.1)?;
-            rustix::fs::fchmod(&made, mode)?;
-        }
-        NodeKind::Symlink(target) => {
-            remove(&parent, base)?;
-            rustix::fs::symlinkat(target, &parent, base)?;
-            let nofollow = AtFlags::SYMLINK_NOFOLLOW;
-            rustix::fs::chownat(&parent, base, owner.0, owner.1, nofollow)?;
-        }
-        NodeKind::File(bytes) => {
-            remove(&parent, base)?;
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-            let file = rustix::fs::openat(&parent, base, flags, Mode::from_raw_mode(0o600))?;
-            let mut file = fs::File::from(file);
-            io::Write::write_all(&mut file, bytes)?;
-            rustix::fs::fchown(&file, owner.0, owner.1)?;
-            rustix::fs::fchmod(&file, mode)?;
-        }
-    }
-    Ok(())
-}
-
-/// The folder `path`; what is missing of it is made, `0755 root:root`.
-fn make_dirs(root: &OwnedFd, path: &str) -> io::Result<OwnedFd> {
-    let mut handle = root.try_clone()?;
-    for part in path.split('/').filter(|part| !part.is_empty()) {
-        match rustix::fs::mkdirat(&handle, part, Mode::from_raw_mode(0o700)) {
-            Ok(()) => {
-                let made = open_dir(&handle, part)?;
-                rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755))?;
-            }
-            Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
-        }
-        handle = open_dir(&handle, part)?;
-    }
-    Ok(handle)
 }
 
 /// Links services into their runlevels, as `rc-update add` does.
-fn enable_services(root: &Path, plan: &Plan) -> Result<(), ConfigureError> {
-    let init = root.join("etc/init.d");
+fn enable_services(root: &RootDir, plan: &Plan) -> Result<(), ConfigureError> {
     for (runlevel, services) in &plan.profile.services {
-        let dir = root.join("etc/runlevels").join(runlevel.as_str());
-        fs::create_dir_all(&dir).map_err(at(&dir))?;
+        let runlevel = runlevel.as_str();
+        let dir = format!("etc/runlevels/{runlevel}");
+        root.make_folder(&dir).map_err(at(&dir))?;
         for service in services {
             let name = &service.value;
-            if !init.join(name).is_file() {
+            if root.file(&format!("etc/init.d/{name}"))?.is_none() {
                 if service.mode == EntryMode::Optional {
                     tracing::info!("service {name} is left out: no package has it");
                     continue;
                 }
-                return Err(no_service(&init, name, *runlevel));
+                return Err(no_service(root, name, runlevel));
             }
-            let link = dir.join(name);
-            match std::os::unix::fs::symlink(format!("/etc/init.d/{name}"), &link) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(at(&link)(error));
-                }
-                _ => {}
-            }
+            let link = format!("{dir}/{name}");
+            let target = format!("/etc/init.d/{name}");
+            root.put_link(&link, &target, Ids::ROOT)
+                .map_err(at(&link))?;
         }
     }
     Ok(())
 }
 
-fn no_service(init: &Path, service: &str, runlevel: Runlevel) -> ConfigureError {
-    let there: Vec<_> = fs::read_dir(init)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
+fn no_service(root: &RootDir, service: &str, runlevel: &'static str) -> ConfigureError {
+    let there = root.names("etc/init.d").ok().flatten().unwrap_or_default();
     ConfigureError::NoService {
         service: service.to_owned(),
-        runlevel: runlevel.as_str(),
+        runlevel,
         near: nearest(service, there.iter().map(String::as_str)).map(str::to_owned),
     }
 }

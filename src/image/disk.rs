@@ -49,6 +49,8 @@ pub struct DiskPlan {
     pub epoch: i64,
     /// What is to be done about an initramfs.
     pub initramfs: InitramfsPlan,
+    /// The kernel's flavour: `/boot/vmlinuz-<flavor>` must be the one that is there.
+    pub kernel_flavor: String,
     /// The kernel's parameters besides `root=`, `rootfstype=` and `ro`.
     pub cmdline: String,
     /// The title of the boot menu's entry.
@@ -193,7 +195,7 @@ struct System {
 
 impl System {
     fn prepare(plan: &DiskPlan, root: &RootDir, layout: &PartitionLayout) -> Result<System> {
-        let kernel = Kernel::find(root)?;
+        let kernel = Kernel::find(root, &plan.kernel_flavor)?;
         let initramfs = initramfs::build(root, &kernel.release, &plan.initramfs)?;
         let root_uuid = ids::uuid(&plan.seed, Purpose::RootFileSystem);
         let cmdline = cmdline(plan, layout, root_uuid, initramfs.is_some());
@@ -373,6 +375,7 @@ mod tests {
 
     fn plan(size_bytes: u64) -> DiskPlan {
         DiskPlan {
+            kernel_flavor: "virt".to_owned(),
             size_bytes,
             arch: Arch::X86_64,
             firmware: [Firmware::Bios, Firmware::Uefi].into(),

@@ -161,6 +161,16 @@ pub enum ImageError {
         /// Their paths inside the root.
         names: Vec<String>,
     },
+    /// The root's kernel is not the one that the profile names.
+    #[error(
+        "the kernel of the root is `{found}`, the profile's `kernel.flavor` asks for `{wanted}`"
+    )]
+    OtherKernel {
+        /// The kernel that is there.
+        found: String,
+        /// The one asked for.
+        wanted: String,
+    },
     /// The kernel's release is unknown.
     #[error("cannot tell the release of `{kernel}`: {why}")]
     KernelRelease {
@@ -261,6 +271,9 @@ impl ImageError {
             ),
             ImageError::NoKernel => "add a kernel package such as `linux-virt`".to_owned(),
             ImageError::ManyKernels { .. } => "keep one kernel package in the profile".to_owned(),
+            ImageError::OtherKernel { .. } => {
+                "set `kernel.flavor` to it, or take another kernel package".to_owned()
+            }
             ImageError::NoModuleIndex { .. } => {
                 "the kernel package must ship it, or run `depmod` (package kmod) for it; with \
                  everything built in, set the initramfs policy to `never`"

@@ -6,7 +6,7 @@
 //! is killed, the kernel ends everything in it.
 
 use std::io::{self, BufRead, BufReader, Read as _, Write as _};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -45,15 +45,21 @@ pub enum JailError {
     },
 }
 
+/// Where apk puts scripts to run them (apk-tools, `src/package.c`).
+const SCRIPT_DIR: &str = "/lib/apk/exec";
+
 /// A program to run in a jail.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Request {
+struct Request {
     /// Path inside the root.
-    pub program: String,
+    program: String,
+    /// What is written there before and removed afterwards, by whoever is inside already: from
+    /// there no symbolic link of the root leads out of it.
+    script: Option<Vec<u8>>,
     /// Its arguments.
-    pub args: Vec<String>,
+    args: Vec<String>,
     /// After this it is killed, in milliseconds.
-    pub deadline_ms: u64,
+    deadline_ms: u64,
 }
 
 /// How it ended.
@@ -170,11 +176,34 @@ impl Jail {
         args: &[&str],
         deadline: Duration,
     ) -> Result<Outcome, JailError> {
-        let request = Request {
+        self.request(Request {
             program: program.to_owned(),
+            script: None,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX),
-        };
+            deadline_ms: milliseconds(deadline),
+        })
+    }
+
+    /// Runs a script that is not in the root, as `lib/apk/exec/<name>`.
+    ///
+    /// # Errors
+    /// Those of [`Jail::run`].
+    pub fn script(
+        &mut self,
+        name: &str,
+        text: &[u8],
+        args: &[&str],
+        deadline: Duration,
+    ) -> Result<Outcome, JailError> {
+        self.request(Request {
+            program: format!("{SCRIPT_DIR}/{name}"),
+            script: Some(text.to_vec()),
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            deadline_ms: milliseconds(deadline),
+        })
+    }
+
+    fn request(&mut self, request: Request) -> Result<Outcome, JailError> {
         self.exchange(&request).map_err(|source| JailError::Lost {
             root: self.root.clone(),
             source,
@@ -194,6 +223,10 @@ impl Jail {
         }
         Ok(serde_json::from_str(&answer)?)
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Jail {
@@ -247,6 +280,42 @@ fn enter(root: &Path) -> io::Result<()> {
     std::env::set_current_dir("/")?;
     process::umask(Mode::from_raw_mode(0o022));
     rustix::system::sethostname(b"localhost")?;
+    protect_kernel()?;
+    drop_capabilities()
+}
+
+/// Root in here may own the files of `/proc/sys` without any capability: they are made read-only.
+fn protect_kernel() -> io::Result<()> {
+    for path in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] {
+        if !Path::new(path).exists() {
+            continue;
+        }
+        mount::mount_bind(path, path)?;
+        mount::mount_remount(path, MountFlags::BIND | MountFlags::RDONLY, c"")?;
+    }
+    Ok(())
+}
+
+/// What packages' scripts may do as root: change owners, modes and capabilities of files and
+/// become the users they make. Everything else is taken from all that this process starts.
+fn drop_capabilities() -> io::Result<()> {
+    use rustix::thread::CapabilitySet as Set;
+    let kept = Set::CHOWN
+        | Set::DAC_OVERRIDE
+        | Set::FOWNER
+        | Set::FSETID
+        | Set::KILL
+        | Set::SETGID
+        | Set::SETUID
+        | Set::SETFCAP
+        | Set::SYS_CHROOT;
+    for (_, capability) in Set::all().difference(kept).iter_names() {
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            // A kernel without this one cannot give it either.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     Ok(())
 }
 
@@ -276,18 +345,72 @@ fn mount_devices(dev: &Path) -> io::Result<()> {
 }
 
 fn execute(request: &Request) -> Outcome {
-    let (reader, end) = match spawn(request) {
+    let not_started = |error: io::Error| Outcome {
+        output: String::new(),
+        end: End::NotStarted(error.to_string()),
+    };
+    if let Some(text) = &request.script
+        && let Err(error) = place_script(&request.program, text)
+    {
+        return not_started(error);
+    }
+    let outcome = match spawn(request) {
         Ok((reader, child)) => {
             let collector = std::thread::spawn(move || collect(reader));
-            let deadline = Instant::now() + Duration::from_millis(request.deadline_ms);
-            let end = wait(child, deadline);
-            (collector.join().unwrap_or_default(), end)
+            let end = wait(
+                child,
+                Instant::now() + Duration::from_millis(request.deadline_ms),
+            );
+            kill_leftovers();
+            let output = collector.join().unwrap_or_default();
+            Outcome { output, end }
         }
-        Err(error) => (String::new(), End::NotStarted(error.to_string())),
+        Err(error) => not_started(error),
     };
-    Outcome {
-        output: reader,
-        end,
+    if request.script.is_some() {
+        // They are gone where the script itself removed them.
+        let _ = std::fs::remove_file(&request.program);
+        let _ = std::fs::remove_dir(SCRIPT_DIR);
+    }
+    outcome
+}
+
+fn place_script(path: &str, text: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::create_dir_all(SCRIPT_DIR)?;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o755)
+        .open(path)?;
+    file.write_all(text)
+}
+
+/// Ends whatever a script left running: it would hold the pipe open for ever, and could change the
+/// root while the next package is unpacked. This process is the first of its PID namespace, so all
+/// others in `/proc` are the script's.
+fn kill_leftovers() {
+    let others = || {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+            .filter_map(Pid::from_raw)
+            .filter(|pid| *pid != Pid::INIT)
+            .collect::<Vec<_>>()
+    };
+    // Twice over: one that forks while it is killed is met in the next round.
+    for _ in 0..100 {
+        let found = others();
+        if found.is_empty() {
+            return;
+        }
+        for pid in found {
+            let _ = process::kill_process(pid, Signal::KILL);
+            // The dead children of dead scripts are this process's to reap.
+            let _ = process::waitpid(Some(pid), process::WaitOptions::NOHANG);
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -301,7 +424,6 @@ fn spawn(request: &Request) -> io::Result<(io::PipeReader, Child)> {
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer)
-        .process_group(0)
         .spawn()?;
     Ok((reader, child))
 }
@@ -315,10 +437,8 @@ fn collect(reader: io::PipeReader) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Waits until the deadline, then ends the whole process group: a background process of the script
-/// would hold the pipe open for ever.
+/// Waits until the deadline, then kills the program.
 fn wait(mut child: Child, deadline: Instant) -> End {
-    let group = Pid::from_child(&child);
     let mut pause = Duration::from_micros(200);
     let end = loop {
         match child.try_wait() {
@@ -336,9 +456,9 @@ fn wait(mut child: Child, deadline: Instant) -> End {
             Err(error) => break End::NotStarted(error.to_string()),
         }
     };
-    // It is gone where nothing of the group is left.
-    let _ = process::kill_process_group(group, Signal::KILL);
     if end == End::TimedOut {
+        // It is gone where it ended in this very moment.
+        let _ = child.kill();
         let _ = child.wait();
     }
     end

@@ -18,13 +18,13 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The one kernel in `root`.
+    /// The one kernel in `root`, which must be of the flavour `wanted`.
     ///
     /// # Errors
     /// [`ImageError::NoKernel`], [`ImageError::ManyKernels`], or [`ImageError::KernelRelease`]
     /// where neither `usr/share/kernel/<flavor>/kernel.release` nor a single folder in
     /// `lib/modules` tells its release.
-    pub fn find(root: &RootDir) -> Result<Kernel> {
+    pub fn find(root: &RootDir, wanted: &str) -> Result<Kernel> {
         let mut flavors: Vec<String> = root
             .names("boot")?
             .unwrap_or_default()
@@ -40,6 +40,12 @@ impl Kernel {
                 return Err(ImageError::ManyKernels { names });
             }
         };
+        if flavor != wanted {
+            return Err(ImageError::OtherKernel {
+                found: path_of(&flavor),
+                wanted: path_of(wanted),
+            });
+        }
         Ok(Kernel {
             release: release(root, &flavor)?,
             path: path_of(&flavor),
@@ -97,10 +103,12 @@ mod tests {
             "lib/modules/5.0-old/modules.dep",
             "lib/modules/6.1.2-virt/modules.dep",
         ]);
-        assert_eq!(Kernel::find(&root).unwrap().release, "6.1.2-virt");
+        assert_eq!(Kernel::find(&root, "virt").unwrap().release, "6.1.2-virt");
 
         let (_dir, root) = root_with(&["boot/vmlinuz-lts", "lib/modules/5.9-lts/modules.dep"]);
-        let kernel = Kernel::find(&root).unwrap();
+        let error = Kernel::find(&root, "virt").unwrap_err();
+        assert!(matches!(error, ImageError::OtherKernel { .. }), "{error}");
+        let kernel = Kernel::find(&root, "lts").unwrap();
         assert_eq!(kernel.release, "5.9-lts");
         assert_eq!(kernel.path, "boot/vmlinuz-lts");
         assert_eq!(kernel.initramfs_path(), "boot/initramfs-lts");
@@ -109,17 +117,20 @@ mod tests {
     #[test]
     fn none_and_two_are_errors_that_name_them() {
         let (_dir, root) = root_with(&["boot/System.map-virt"]);
-        assert!(matches!(Kernel::find(&root), Err(ImageError::NoKernel)));
+        assert!(matches!(
+            Kernel::find(&root, "virt"),
+            Err(ImageError::NoKernel)
+        ));
 
         let (_dir, root) = root_with(&["boot/vmlinuz-lts", "boot/vmlinuz-virt"]);
-        let error = Kernel::find(&root).unwrap_err();
+        let error = Kernel::find(&root, "virt").unwrap_err();
         assert_eq!(
             error.to_string(),
             "more than one kernel in the root: boot/vmlinuz-lts, boot/vmlinuz-virt"
         );
 
         let (_dir, root) = root_with(&["boot/vmlinuz-virt"]);
-        let error = Kernel::find(&root).unwrap_err();
+        let error = Kernel::find(&root, "virt").unwrap_err();
         assert!(matches!(error, ImageError::KernelRelease { .. }), "{error}");
     }
 }

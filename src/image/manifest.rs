@@ -199,12 +199,4 @@ impl Manifest {
             .map_err(|error| error.error)?;
         Ok(())
     }
-
-    /// The bytes that all packages take once installed.
-    pub fn installed_size(&self) -> u64 {
-        self.packages
-            .iter()
-            .map(|package| package.installed_size)
-            .sum()
-    }
 }

@@ -1,13 +1,15 @@
 //! Images: from installed packages to a disk that boots.
 //!
 //! In the order of their use: [`install`] fills a root folder, running scripts in a [`jail`];
-//! [`configure`] brings the profile into it; [`seal`] takes out what varies and what is secret;
+//! [`configure`] brings the profile into it; [`seal`] takes out what varies and what is secret
+//! (both through [`rootdir`] and [`edit`], which never leave the root);
 //! [`disk`] makes the image of it ([`kernel`], [`initramfs`], [`grub`], [`ext4`], [`esp`],
 //! [`partition`]); [`manifest`] says what it is.
 
 pub mod bios;
 pub mod configure;
 pub mod disk;
+pub mod edit;
 pub mod elf;
 pub mod error;
 pub mod esp;

@@ -1,26 +1,54 @@
 //! Taking out of a root what must not be in an image: what varies, and what is a secret.
 //!
 //! The list is that of the field: host keys, authorized keys, the machine's id, logs, leases,
-//! caches and backups are made anew at first boot, or never wanted.
+//! caches and backups are made anew at first boot, or never wanted. What the profile's own overlays
+//! laid down stays.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+
+use super::edit::Ids;
+use super::error::ImageError;
+use super::rootdir::RootDir;
+use crate::overlay::Tree;
 
 /// A root that could not be sealed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot clean {path} in the root: {source}")]
-pub struct SealError {
-    path: PathBuf,
-    source: io::Error,
+pub enum SealError {
+    /// Something cannot be removed or written.
+    #[error("cannot clean /{path} of the image: {source}")]
+    Io {
+        /// The path in the image.
+        path: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something cannot be read.
+    #[error("cannot clean the image: {0}")]
+    Read(#[from] ImageError),
+    /// The packages bring no accounts.
+    #[error("the image has no /{0}: no package with accounts is among its packages")]
+    NoAccounts(&'static str),
+}
+
+impl SealError {
+    /// What to do next.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            SealError::Io { .. } | SealError::Read(_) => {
+                "look at which package or overlay puts something unusual there, such as a symbolic link"
+            }
+            SealError::NoAccounts(_) => "add `alpine-base` or `alpine-baselayout` to the packages",
+        }
+    }
 }
 
 /// Files that are removed, by folder and by what their names begin and end with.
-const FILES: [(&str, &str, &str); 8] = [
+const FILES: [(&str, &str, &str); 9] = [
     // Backups that adduser and its like leave.
     ("etc", "passwd", "-"),
     ("etc", "group", "-"),
     ("etc", "shadow", "-"),
+    ("etc", "gshadow", "-"),
     // Made by sshd's service at first boot.
     ("etc/ssh", "ssh_host_", ""),
     ("root/.ssh", "authorized_keys", ""),
@@ -45,97 +73,79 @@ const EMPTIED: [&str; 7] = [
     "var/lib/dhcpcd",
 ];
 
-/// Cleans the root. `day`, in days since 1970, takes the place of every date in `etc/shadow`.
+/// Cleans the root. `day`, in days since 1970, takes the place of every date in `etc/shadow`;
+/// `overlays` say what stays.
 ///
 /// # Errors
-/// A file cannot be read, written or removed.
-pub fn seal(root: &Path, day: u64) -> Result<(), SealError> {
+/// See [`SealError`].
+pub fn seal(root: &RootDir, overlays: &Tree, day: u64) -> Result<(), SealError> {
+    let at = |path| move |source| SealError::Io { path, source };
     for (dir, prefix, suffix) in FILES {
-        let dir = root.join(dir);
-        remove(&dir, |name| {
-            name.starts_with(prefix) && name.ends_with(suffix)
+        root.remove_from(dir, |name| {
+            name.starts_with(prefix)
+                && name.ends_with(suffix)
+                && !overlays.contains_key(&format!("{dir}/{name}"))
         })
-        .map_err(at(&dir))?;
+        .map_err(at(dir))?;
     }
     for dir in FILES_BELOW {
-        let dir = root.join(dir);
-        remove_files(&dir).map_err(at(&dir))?;
+        root.remove_files_below(dir).map_err(at(dir))?;
     }
     for dir in EMPTIED {
-        let dir = root.join(dir);
-        remove(&dir, |_| true).map_err(at(&dir))?;
+        root.remove_from(dir, |_| true).map_err(at(dir))?;
     }
     // Empty but there: services that want one write it at first boot.
-    let machine_id = root.join("etc/machine-id");
-    fs::write(&machine_id, "").map_err(at(&machine_id))?;
-    let shadow = root.join("etc/shadow");
-    let text = fs::read_to_string(&shadow).map_err(at(&shadow))?;
-    fs::write(&shadow, sealed_shadow(&text, day)).map_err(at(&shadow))
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> SealError + '_ {
-    move |source| SealError {
-        path: path.to_owned(),
-        source,
+    if !overlays.contains_key(MACHINE_ID) {
+        root.put_file(MACHINE_ID, b"", 0o644, Ids::ROOT)
+            .map_err(at(MACHINE_ID))?;
     }
-}
-
-/// Removes what `chosen` says in a folder that may not be there.
-fn remove(dir: &Path, chosen: impl Fn(&str) -> bool) -> io::Result<()> {
-    // A link, such as Alpine's `var/run`, is not followed: it leads to a folder of its own.
-    let is_dir = fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir());
-    if !is_dir {
-        return Ok(());
-    }
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if !chosen(&entry.file_name().to_string_lossy()) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
-        }
+    for (path, sealed) in [
+        ("etc/passwd", sealed_passwd as fn(&str, u64) -> String),
+        ("etc/shadow", sealed_shadow),
+    ] {
+        let text = root.read_text(path)?.ok_or(SealError::NoAccounts(path))?;
+        root.rewrite(path, &sealed(&text, day)).map_err(at(path))?;
     }
     Ok(())
 }
 
-/// Removes every file at any depth of a folder that may not be there.
-fn remove_files(dir: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_dir()) {
-        return Ok(());
-    }
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            remove_files(&entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
+const MACHINE_ID: &str = "etc/machine-id";
+
+/// Sends every account to `etc/shadow` for its password: an empty field here would need none.
+fn sealed_passwd(text: &str, _day: u64) -> String {
+    each_line(text, |fields| {
+        if fields.len() >= 2 && fields[1].is_empty() {
+            "x".clone_into(&mut fields[1]);
         }
-    }
-    Ok(())
+    })
 }
 
 /// Locks root, and every account whose password field is empty (alpine-baselayout ships root
 /// so), and puts `day` in the place of the dates of last change.
 fn sealed_shadow(text: &str, day: u64) -> String {
-    text.lines()
-        .map(|line| {
-            let mut fields: Vec<_> = line.split(':').map(str::to_owned).collect();
-            if fields.len() >= 3 {
-                if fields[1].is_empty() || fields[0] == "root" {
-                    fields[1] = "!".to_owned();
-                }
-                fields[2] = day.to_string();
+    each_line(text, |fields| {
+        if fields.len() >= 3 {
+            if fields[1].is_empty() || fields[0] == "root" {
+                "!".clone_into(&mut fields[1]);
             }
-            fields.join(":") + "\n"
-        })
-        .collect()
+            fields[2] = day.to_string();
+        }
+    })
+}
+
+fn each_line(text: &str, change: impl Fn(&mut Vec<String>)) -> String {
+    let lines = text.lines().map(|line| {
+        let mut fields: Vec<_> = line.split(':').map(str::to_owned).collect();
+        change(&mut fields);
+        fields.join(":") + "\n"
+    });
+    lines.collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -145,27 +155,40 @@ mod tests {
             sealed_shadow(text, 7),
             "root:!:7:0:::::\nbin:!:7:0:::::\nalpine:*:7:0:99999:7:::\n"
         );
+        assert_eq!(
+            sealed_passwd("root:x:0:0::/:/bin/sh\nopen::1:1::/:/bin/sh\n", 7),
+            "root:x:0:0::/:/bin/sh\nopen:x:1:1::/:/bin/sh\n"
+        );
     }
 
     #[test]
     fn what_varies_is_gone() {
-        let root = tempfile::tempdir().expect("a folder");
-        let path = |name: &str| root.path().join(name);
-        for dir in ["etc/ssh", "var/log/chrony", "tmp"] {
-            fs::create_dir_all(path(dir)).expect(dir);
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| dir.path().join(name);
+        for folder in ["etc/ssh", "var/log/chrony", "tmp/deep/er"] {
+            fs::create_dir_all(path(folder)).expect(folder);
         }
         let gone = [
             "etc/passwd-",
             "etc/ssh/ssh_host_rsa_key",
             "var/log/chrony/x",
-            "tmp/y",
+            "tmp/deep/er/y",
         ];
-        let kept = ["etc/passwd", "etc/ssh/sshd_config"];
+        let kept = ["etc/passwd", "etc/ssh/sshd_config", "etc/resolv.conf"];
         for file in gone.iter().chain(&kept) {
             fs::write(path(file), "x").expect(file);
         }
         fs::write(path("etc/shadow"), "root:::0:::::\n").expect("shadow");
-        seal(root.path(), 3).expect("seals");
+        let root = RootDir::open(dir.path()).expect("a root");
+        let resolv = crate::overlay::OverlayNode {
+            kind: crate::overlay::NodeKind::File(b"x".to_vec()),
+            mode: 0o644,
+            owner: "root".to_owned(),
+            group: "root".to_owned(),
+            overlay: "mine".to_owned(),
+        };
+        let overlays = Tree::from([("etc/resolv.conf".to_owned(), resolv)]);
+        seal(&root, &overlays, 3).expect("seals");
         assert!(gone.iter().all(|file| !path(file).exists()));
         assert!(kept.iter().all(|file| path(file).exists()));
         assert!(

@@ -84,7 +84,15 @@ pub fn render(
         let mut laid = Vec::new();
         for (path, asset) in files {
             let Some(path) = path.strip_prefix("root/") else {
-                continue;
+                return Err(OverlayError::Mistake(Box::new(Mistake {
+                    file: asset.origin,
+                    line: 0,
+                    column: 0,
+                    what: format!("it is not part of the overlay `{name}`"),
+                    hint: Some(
+                        "an overlay has overlay.toml and a tree root/, nothing else".to_owned(),
+                    ),
+                })));
             };
             let (path, bytes) = match path.strip_suffix(".tera") {
                 Some(path) => (path, context.render(&asset)?),

@@ -1,15 +1,17 @@
 //! A plan as files, and the digest over them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags};
 use serde::Serialize;
 
 use super::Plan;
 use crate::digest::sha256;
 use crate::overlay::NodeKind;
+use crate::workdir::WorkDir;
 
 /// A plan that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,19 @@ impl WriteError {
 
 /// The digest's file; it marks a folder as a rendered plan.
 const DIGEST: &str = "digest";
+/// All that a rendered plan may hold at its top.
+const NAMES: [&str; 10] = [
+    "arch",
+    "boot-world",
+    DIGEST,
+    "keys",
+    "overlay",
+    "overlay.json",
+    "profile.toml",
+    "repositories",
+    "services",
+    "world",
+];
 
 /// One line of `overlay.json`.
 #[derive(Serialize)]
@@ -118,38 +133,46 @@ impl Plan {
             path: out.to_owned(),
             source,
         };
-        let occupied = match fs::read_dir(out) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        let old = match fs::read_dir(out) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(error)),
         };
-        if occupied && !out.join(DIGEST).is_file() {
-            return Err(WriteError::NotOurs(out.to_owned()));
+        if let Some(entries) = old {
+            let names = entries
+                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+                .collect::<io::Result<BTreeSet<_>>>()
+                .map_err(failed)?;
+            let ours = names.contains(DIGEST) && names.iter().all(|name| NAMES.contains(&&**name));
+            if !names.is_empty() && !ours {
+                return Err(WriteError::NotOurs(out.to_owned()));
+            }
         }
         self.replace(out).map_err(failed)
     }
 
-    /// Writes beside `out` and swaps the folders, so that a reader sees one plan or the other.
+    /// Writes beside `out` and swaps the folders in one step, so that a reader, and whoever comes
+    /// after a kill, sees one plan or the other.
     fn replace(&self, out: &Path) -> io::Result<()> {
         let parent = match out.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
         fs::create_dir_all(parent)?;
-        let staging = tempfile::Builder::new()
-            .prefix(".plan-")
-            .tempdir_in(parent)?;
-        let new = staging.path().join("new");
+        let work = WorkDir::new(parent, ".alpine-ami-render-")?;
+        let new = work.folder("plan")?;
         for (name, bytes) in self.files() {
             let path = new.join(name);
             fs::create_dir_all(path.parent().expect("a file lies in a folder"))?;
             fs::write(path, bytes)?;
         }
         fs::write(new.join(DIGEST), format!("{}\n", self.digest))?;
-        if out.exists() {
-            fs::rename(out, staging.path().join("old"))?;
+        if !out.exists() {
+            return fs::rename(&new, out);
         }
-        fs::rename(&new, out)
+        // The old plan goes with the work folder.
+        let exchange = RenameFlags::EXCHANGE;
+        Ok(rustix::fs::renameat_with(CWD, &new, CWD, out, exchange)?)
     }
 }
 

@@ -119,7 +119,7 @@ struct TemplateValues<'a> {
     alpine: String,
     arch: &'a str,
     root_label: &'a str,
-    users: Vec<&'a String>,
+    users: Vec<String>,
 }
 
 impl Plan {
@@ -134,7 +134,7 @@ impl Plan {
         let overlays: Vec<_> = profile
             .overlays
             .iter()
-            .map(|entry| entry.value.clone())
+            .map(|entry| entry.value.to_string())
             .collect();
         let tree = overlay::render(library.overlays(), &overlays, &context(&profile, arch))?;
         let mut plan = Plan {
@@ -181,14 +181,14 @@ impl Plan {
     pub fn sources(&self, overrides: &SourceOverrides) -> Result<Sources, KeyError> {
         let profile = &self.profile;
         let mirrors = if overrides.mirrors.is_empty() {
-            &profile.mirrors
+            texts(&profile.mirrors)
         } else {
-            &overrides.mirrors
+            overrides.mirrors.clone()
         };
         let mut repositories: Vec<_> = profile
             .repositories
             .iter()
-            .map(|entry| repository(entry, profile, mirrors))
+            .map(|entry| repository(entry, profile, &mirrors))
             .collect();
         repositories.extend(
             overrides
@@ -211,7 +211,7 @@ fn context(profile: &Profile, arch: Arch) -> Context {
         alpine: profile.alpine.to_string(),
         arch: arch.as_str(),
         root_label: &profile.disk.label,
-        users: profile.users.keys().collect(),
+        users: texts(profile.users.keys()),
     };
     let json = |value: serde_json::Result<serde_json::Value>| value.unwrap_or_default();
     let mut all = json(serde_json::to_value(&profile.values));
@@ -222,6 +222,10 @@ fn context(profile: &Profile, arch: Arch) -> Context {
         all.append(fixed);
     }
     Context::new(&all)
+}
+
+fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
+    values.into_iter().map(|value| value.to_string()).collect()
 }
 
 fn repository(entry: &RepositoryEntry, profile: &Profile, mirrors: &[String]) -> Repository {
@@ -240,7 +244,7 @@ fn repository(entry: &RepositoryEntry, profile: &Profile, mirrors: &[String]) ->
             tag: None,
         },
         RepositoryEntry::Url(own) => Repository {
-            tag: own.tag.clone(),
+            tag: own.tag.as_ref().map(ToString::to_string),
             ..Repository::at(&own.url.replace("{alpine}", &profile.alpine.to_string()))
         },
     }
@@ -252,7 +256,7 @@ fn published(profile: &Profile) -> Vec<String> {
         .repositories
         .iter()
         .map(|entry| {
-            let repository = repository(entry, profile, &profile.mirrors);
+            let repository = repository(entry, profile, &texts(&profile.mirrors));
             match &repository.tag {
                 Some(tag) => format!("@{tag} {}", repository.name()),
                 None => repository.name().to_owned(),
@@ -276,7 +280,7 @@ fn keys(library: &Library, profile: &Profile) -> Result<KeyRing, PlanError> {
         if files.is_empty() {
             return Err(PlanError::NoKeys {
                 profile: profile.name.clone(),
-                name: name.clone(),
+                name: name.to_string(),
                 known: library.assets().names("keys").map_err(ProfileError::from)?,
             });
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::value::{AlpineRelease, ByteSize, Entry, ReleaseRange};
+use super::value::{AlpineRelease, ByteSize, Entry, Name, ReleaseRange, ShellPath, Word};
 use crate::apk::dependency::Dependency;
 use crate::arch::Arch;
 pub use crate::arch::Firmware;
@@ -27,7 +27,7 @@ pub struct Layer {
     pub only_included: bool,
     /// Version of what the image is made for, as it stands in release and AMI names; the Alpine
     /// release where nothing is said.
-    pub version: Option<String>,
+    pub version: Option<Name>,
     /// Alpine release, such as `"3.15"`.
     pub alpine: Option<AlpineRelease>,
     /// Architectures that it can be built for. Replaces what lower layers say.
@@ -36,24 +36,24 @@ pub struct Layer {
     /// out (`bios` is x86_64 only). Replaces what lower layers say.
     pub firmware: Option<Vec<Firmware>>,
     /// Alpine mirrors, the first that answers is taken. Replaces what lower layers say.
-    pub mirrors: Option<Vec<String>>,
+    pub mirrors: Option<Vec<Word>>,
     /// Repositories: a name below each mirror's release, such as `"main"`, or a table.
     #[serde(default)]
     pub repositories: Vec<RepositoryEntry>,
     /// Trusted keys: folders below `keys/` of the profiles.
     #[serde(default)]
-    pub keys: Vec<Entry<String>>,
+    pub keys: Vec<Entry<Name>>,
     /// Packages, as in apk's world. `"name?"` is taken only where a repository has it; `"-name"`
     /// takes away what a lower layer asks for.
     #[serde(default)]
     pub packages: Vec<Entry<Dependency>>,
     /// Overlays, laid over the packages in this order.
     #[serde(default)]
-    pub overlays: Vec<Entry<String>>,
+    pub overlays: Vec<Entry<Name>>,
     /// Services by runlevel. `"name?"` is enabled only where the root has it; `"-name"` takes away
     /// what a lower layer enables.
     #[serde(default)]
-    pub services: BTreeMap<Runlevel, Vec<Entry<String>>>,
+    pub services: BTreeMap<Runlevel, Vec<Entry<Name>>>,
     /// Kernel and early boot.
     pub kernel: Option<KernelLayer>,
     /// Boot loader.
@@ -62,7 +62,7 @@ pub struct Layer {
     pub disk: Option<DiskLayer>,
     /// Users that the image has beside those of its packages; they have no password.
     #[serde(default)]
-    pub users: BTreeMap<String, UserLayer>,
+    pub users: BTreeMap<Name, UserLayer>,
     /// Values for the overlays' templates.
     #[serde(default)]
     pub values: BTreeMap<String, Scalar>,
@@ -121,7 +121,7 @@ impl Runlevel {
 #[serde(untagged)]
 pub enum RepositoryEntry {
     /// A repository of the Alpine mirrors: `<mirror>/v<alpine>/<name>`.
-    Name(String),
+    Name(Name),
     /// One of its own.
     Url(RepositoryUrl),
 }
@@ -131,10 +131,10 @@ pub enum RepositoryEntry {
 #[serde(deny_unknown_fields)]
 pub struct RepositoryUrl {
     /// Address or folder, above the architecture; `{alpine}` is replaced by the release.
-    pub url: String,
+    pub url: Word,
     /// Serves only packages asked for as `name@tag`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tag: Option<String>,
+    pub tag: Option<Name>,
 }
 
 /// Kernel and early boot.
@@ -142,13 +142,13 @@ pub struct RepositoryUrl {
 #[serde(deny_unknown_fields)]
 pub struct KernelLayer {
     /// The kernel's flavour: `/boot/vmlinuz-<flavor>`.
-    pub flavor: Option<String>,
+    pub flavor: Option<Name>,
     /// Words of the kernel command line, beside the root.
     #[serde(default)]
-    pub cmdline: Vec<Entry<String>>,
+    pub cmdline: Vec<Entry<Word>>,
     /// Modules without which the root is not found.
     #[serde(default)]
-    pub modules: Vec<Entry<String>>,
+    pub modules: Vec<Entry<Name>>,
     /// Whether there is an initramfs.
     pub initramfs: Option<InitramfsPolicy>,
 }
@@ -182,7 +182,7 @@ pub struct DiskLayer {
     /// Size, such as `"2GiB"`.
     pub size: Option<ByteSize>,
     /// Label of the root file system.
-    pub label: Option<String>,
+    pub label: Option<Name>,
 }
 
 /// A user.
@@ -193,9 +193,9 @@ pub struct UserLayer {
     pub uid: Option<u32>,
     /// Groups beside its own; they must exist in the packages.
     #[serde(default)]
-    pub groups: Vec<Entry<String>>,
+    pub groups: Vec<Entry<Name>>,
     /// Login shell.
-    pub shell: Option<String>,
+    pub shell: Option<ShellPath>,
 }
 
 /// A check.

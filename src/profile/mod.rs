@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use error::ProfileError;
 pub use layer::{Firmware, InitramfsPolicy, RepositoryEntry, RepositoryUrl, Runlevel, Scalar};
 pub use library::{Library, Listed, Resolved};
-pub use value::{AlpineRelease, ByteSize, Entry, EntryMode};
+pub use value::{AlpineRelease, ByteSize, Entry, EntryMode, Name, ShellPath, Word};
 
 use crate::apk::dependency::Dependency;
 use crate::arch::Arch;
@@ -53,7 +53,7 @@ pub struct Profile {
     /// One line about it.
     pub description: String,
     /// Version of what the image is made for.
-    pub version: String,
+    pub version: Name,
     /// Alpine release.
     pub alpine: AlpineRelease,
     /// Architectures that it can be built for.
@@ -61,20 +61,20 @@ pub struct Profile {
     /// Firmware that it boots under.
     pub firmware: Vec<Firmware>,
     /// Alpine mirrors, in order of preference.
-    pub mirrors: Vec<String>,
+    pub mirrors: Vec<Word>,
     /// Repositories, in order of preference.
     pub repositories: Vec<RepositoryEntry>,
     /// Folders of trusted keys.
     #[serde(default)]
-    pub keys: Vec<Entry<String>>,
+    pub keys: Vec<Entry<Name>>,
     /// Packages.
     pub packages: Vec<Entry<Dependency>>,
     /// Overlays, in order.
     #[serde(default)]
-    pub overlays: Vec<Entry<String>>,
+    pub overlays: Vec<Entry<Name>>,
     /// Services by runlevel.
     #[serde(default)]
-    pub services: BTreeMap<Runlevel, Vec<Entry<String>>>,
+    pub services: BTreeMap<Runlevel, Vec<Entry<Name>>>,
     /// Kernel and early boot.
     pub kernel: Kernel,
     /// Boot loader.
@@ -83,7 +83,7 @@ pub struct Profile {
     pub disk: Disk,
     /// Users beside those of the packages.
     #[serde(default)]
-    pub users: BTreeMap<String, User>,
+    pub users: BTreeMap<Name, User>,
     /// Values for templates.
     #[serde(default)]
     pub values: BTreeMap<String, Scalar>,
@@ -97,13 +97,13 @@ pub struct Profile {
 #[serde(deny_unknown_fields)]
 pub struct Kernel {
     /// `/boot/vmlinuz-<flavor>`.
-    pub flavor: String,
+    pub flavor: Name,
     /// Words of the command line, beside the root.
     #[serde(default)]
-    pub cmdline: Vec<Entry<String>>,
+    pub cmdline: Vec<Entry<Word>>,
     /// Modules without which the root is not found.
     #[serde(default)]
-    pub modules: Vec<Entry<String>>,
+    pub modules: Vec<Entry<Name>>,
     /// Whether there is an initramfs.
     pub initramfs: InitramfsPolicy,
 }
@@ -123,7 +123,7 @@ pub struct Disk {
     /// Its size.
     pub size: ByteSize,
     /// Label of the root file system.
-    pub label: String,
+    pub label: Name,
 }
 
 /// A user.
@@ -134,9 +134,9 @@ pub struct User {
     pub uid: u32,
     /// Groups beside its own.
     #[serde(default)]
-    pub groups: Vec<Entry<String>>,
+    pub groups: Vec<Entry<Name>>,
     /// Login shell.
-    pub shell: String,
+    pub shell: ShellPath,
 }
 
 /// A check that runs inside the booted image.
@@ -206,15 +206,6 @@ impl Profile {
         // The partition table, the boot partitions and a root of a useful size.
         if self.disk.size < ByteSize(64 << 20) || !self.disk.size.0.is_multiple_of(1 << 20) {
             return refuse("`disk.size` must be whole MiB, at least 64MiB");
-        }
-        let word = |text: &str| {
-            !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
-        };
-        if !word(&self.version) {
-            return refuse("`version` must be one word");
-        }
-        if let Some(bad) = self.kernel.cmdline.iter().find(|entry| !word(&entry.value)) {
-            return Err(format!("`kernel.cmdline`: `{}` is not one word", bad.value));
         }
         Ok(())
     }

@@ -97,6 +97,94 @@ impl fmt::Display for ReleaseRange {
     }
 }
 
+/// A name that becomes part of a path or of a line of a file: one word of letters, digits and
+/// `._-+`, which does not begin with a dot or a dash.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+impl std::ops::Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let part = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
+        if !text.is_empty() && text.chars().all(part) && !text.starts_with(['.', '-']) {
+            return Ok(Name(text.to_owned()));
+        }
+        Err(format!(
+            "`{}` is not a name: use letters, digits and ._-+, and begin with a letter or digit",
+            text.escape_debug()
+        ))
+    }
+}
+
+/// One word: text without blanks or control characters, as a kernel parameter or an address is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Word(String);
+
+impl std::ops::Deref for Word {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for Word {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Ok(Word(text.to_owned()));
+        }
+        Err(format!("`{}` is not one word", text.escape_debug()))
+    }
+}
+
+/// An absolute path on the image that can stand in `etc/passwd`: a login shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShellPath(String);
+
+impl fmt::Display for ShellPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for ShellPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |c: char| c.is_whitespace() || c.is_control() || c == ':';
+        if text.starts_with('/') && !text.contains(wrong) {
+            return Ok(ShellPath(text.to_owned()));
+        }
+        Err(format!(
+            "`{}` is not the path of a shell, such as \"/bin/ash\"",
+            text.escape_debug()
+        ))
+    }
+}
+
 /// A size in bytes, written with a binary unit: `"2GiB"`, `"512MiB"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
@@ -229,6 +317,19 @@ as_text!(
     "A range of Alpine releases: 3.15, >=3.18 or <3.17",
     []
 );
+as_text!(
+    Name,
+    "Name",
+    "Letters, digits and ._-+, beginning with a letter or digit",
+    []
+);
+as_text!(Word, "Word", "Text without blanks", []);
+as_text!(
+    ShellPath,
+    "ShellPath",
+    "An absolute path, such as /bin/ash",
+    []
+);
 as_text!(ByteSize, "ByteSize", "A size, such as 2GiB", []);
 as_text!(
     Entry<T>,
@@ -265,6 +366,22 @@ mod tests {
         assert_eq!(ByteSize(512 << 20).to_string(), "512MiB");
         for bad in ["2G", "2 GB", "GiB", "-1MiB", "99999999999999999GiB"] {
             assert!(bad.parse::<ByteSize>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_neither_paths_nor_lines() {
+        for good in ["chronyd", "kubelet-root", "a.b_c+d", "0x"] {
+            assert_eq!(good.parse::<Name>().expect(good).to_string(), good);
+        }
+        for bad in [
+            "", "../x", "/tmp/x", "a/b", "a b", "a:b", "a\nb", ".x", "-x",
+        ] {
+            assert!(bad.parse::<Name>().is_err(), "{bad:?}");
+        }
+        assert!("a b".parse::<Word>().is_err() && "a=b,c".parse::<Word>().is_ok());
+        for bad in ["ash", "/bin/a:b", "/bin/a\n"] {
+            assert!(bad.parse::<ShellPath>().is_err(), "{bad:?}");
         }
     }
 

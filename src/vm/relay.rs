@@ -35,19 +35,6 @@ pub enum RelayError {
     },
 }
 
-impl RelayError {
-    /// What the reader can do about it.
-    pub fn advice(&self) -> Option<String> {
-        match self {
-            RelayError::Connect { .. } => Some(
-                "`metadata-relay` is started by QEMU for a running `alpine-ami test`; it is of no use by itself"
-                    .to_owned(),
-            ),
-            RelayError::Copy { .. } => None,
-        }
-    }
-}
-
 /// Relays standard input and output to the Unix socket until the service closes its side.
 ///
 /// Blocks; the caller must exit when it returns, since a thread may still wait for input.

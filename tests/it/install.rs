@@ -10,7 +10,7 @@ use alpine_ami::apk::pack::{SigningKey, write_index};
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
-use super::support::{Crafted, Ended, demo_mirror, repository, run, test_keys};
+use super::support::{Crafted, Ended, demo_mirror, program, repository, run, test_keys};
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -254,4 +254,126 @@ fn nothing_leaves_the_root() {
             assert!(!path.exists(), "{} was written", path.display());
         }
     }
+}
+
+#[test]
+fn a_link_that_a_package_or_script_leaves_leads_us_nowhere() {
+    let outside = tempfile::tempdir().expect("a folder");
+    let target = outside.path().to_str().expect("UTF-8");
+    // A package that makes apk's own folder a link to this machine's.
+    let evil = place(&[]);
+    let arch = evil.repository.join("x86_64");
+    let package = hostile(&arch, |builder| {
+        entry(builder, "lib", tar::EntryType::Directory, "", "");
+        entry(builder, "lib/apk", tar::EntryType::Symlink, target, "");
+    });
+    let key = SigningKey::read(&test_keys().private).expect("a key");
+    write_index(&arch, "test", &[package], &key).expect("an index");
+    evil.refused(&["evil"], &["package database"]);
+
+    // A script that does so once it runs.
+    let script: &'static str = Box::leak(
+        format!("#!/bin/sh\nmv /lib/apk /lib/old 2>/dev/null; ln -s {target} /lib/apk\n")
+            .into_boxed_str(),
+    );
+    let app = Crafted::new("app", "1-r0", "depend = busybox").script("post-install", script);
+    let again =
+        Crafted::new("later", "1-r0", "depend = app").script("post-install", "#!/bin/sh\ntrue\n");
+    let place = place(&[app, again]);
+    assert_ne!(place.install(&["later"]).status, 0);
+    let left: Vec<_> = fs::read_dir(outside.path()).expect("a folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn scripts_have_no_power_over_this_machine() {
+    let app = Crafted::new("app", "1-r0", "depend = busybox").script(
+        "post-install",
+        "#!/bin/sh\n\
+         mknod /disk b 8 0 2>/dev/null && echo mknod >> /did\n\
+         mount -t tmpfs x /mnt 2>/dev/null && echo mount >> /did\n\
+         echo x > /proc/sys/kernel/hostname 2>/dev/null && echo sysctl >> /did\n\
+         chroot /proc/1/root /bin/busybox true 2>/dev/null && [ /proc/1/root -ef / ] || echo other-root >> /did\n\
+         echo '{}' > /proc/1/fd/1 2>/dev/null && echo forged >> /did\n\
+         echo end >> /did\n",
+    );
+    let place = place(&[app]);
+    place.install(&["app"]).done();
+    let did = place.read("did");
+    for power in ["mknod", "mount", "sysctl", "forged"] {
+        assert!(!did.contains(power), "{did}");
+    }
+    assert!(did.ends_with("end\n"), "{did}");
+}
+
+#[test]
+fn what_a_script_leaves_running_is_ended() {
+    let app = Crafted::new("app", "1-r0", "depend = busybox").script(
+        "post-install",
+        "#!/bin/sh\nsetsid sleep 1000 &\n(sleep 1000; touch /late) &\nexit 0\n",
+    );
+    let place = place(&[app]);
+    let started = std::time::Instant::now();
+    place.install(&["app"]).done();
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(100),
+        "it waited for the script's children"
+    );
+}
+
+#[test]
+fn a_package_under_another_name_than_its_own_is_refused() {
+    let place = place(&[]);
+    let arch = place.repository.join("x86_64");
+    let mut package = hostile(&arch, |builder| {
+        entry(builder, "x", tar::EntryType::Regular, "", "")
+    });
+    package.name = "good".into();
+    fs::rename(arch.join("evil-1-r0.apk"), arch.join("good-1-r0.apk")).expect("renamed");
+    let key = SigningKey::read(&test_keys().private).expect("a key");
+    write_index(&arch, "test", &[package], &key).expect("an index");
+    place.refused(&["good"], &["calls itself evil-1-r0, its index good-1-r0"]);
+}
+
+#[test]
+fn an_installation_that_is_killed_leaves_no_root_and_can_be_run_again() {
+    let app = Crafted::new("app", "1-r0", "depend = busybox")
+        .script("post-install", "#!/bin/sh\nsleep 60\n");
+    let killed = place(&[app]);
+    let mirror = demo_mirror();
+    let mut child = program()
+        .args(["packages", "install", "--arch", "x86_64", "--repository"])
+        .arg(&killed.repository)
+        .arg("--keys-dir")
+        .arg(&test_keys().public_dir)
+        .arg("--repository")
+        .arg(mirror.join("v3.15/main"))
+        .arg("--keys-dir")
+        .arg(mirror.join("keys"))
+        .arg("--root")
+        .arg(&killed.root)
+        .arg("app")
+        .spawn()
+        .expect("it starts");
+    let parent = killed.root.parent().expect("a folder").to_owned();
+    let busy = || {
+        let entries = fs::read_dir(&parent).expect("a folder").flatten();
+        entries
+            .into_iter()
+            .any(|entry| entry.path().join("root/bin/busybox").exists())
+    };
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !busy() {
+        assert!(std::time::Instant::now() < limit, "it does not begin");
+        std::thread::yield_now();
+    }
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    assert!(
+        !killed.root.exists(),
+        "a half-filled root looks like a whole one"
+    );
+    killed.install(&["busybox"]).done();
+    let left = fs::read_dir(&parent).expect("a folder").count();
+    assert_eq!(left, 2, "only the repository and the root are left");
 }

@@ -448,3 +448,78 @@ fn what_this_machine_lacks_is_named_with_the_way_to_get_it() {
     );
     assert!(!Path::new("/tmp/alpine-ami-nobody").exists());
 }
+
+/// Links in overlays that lead to this machine's files, and names that are paths, change nothing here.
+#[test]
+fn an_overlay_or_profile_that_points_outside_writes_nothing_there() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+        fs::write(path, text).expect("a file");
+    };
+    write("victim", "precious");
+    write(
+        "c.toml",
+        "[paths]\nprofiles = [\"p\"]\noverlays = [\"o\"]\n",
+    );
+    write(
+        "p/links.toml",
+        "include = [\"base\"]\noverlays = [\"links\"]\n",
+    );
+    let victim = dir.path().join("victim");
+    let victim = victim.to_str().expect("UTF-8");
+    let link = |path: &str| format!("[[symlink]]\npath = \"{path}\"\ntarget = \"{victim}\"\n");
+    write(
+        "o/links/overlay.toml",
+        &(link("etc/shadow") + &link("etc/machine-id")),
+    );
+    let config = dir.path().join("c.toml");
+    let out = dir.path().join("out");
+    let mirror = demo_mirror();
+    let keys = mirror.join("keys");
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let build = |profile: &str| {
+        let (config, mirror, keys, out) = (text(&config), text(&mirror), text(&keys), text(&out));
+        run([
+            "--config",
+            &config,
+            "build",
+            profile,
+            "--arch",
+            "x86_64",
+            "--mirror",
+            &mirror,
+            "--keys-dir",
+            &keys,
+            "--out",
+            &out,
+        ])
+    };
+    let error = build("links").failed(1);
+    assert!(error.contains("/etc/shadow"), "{error}");
+    assert_eq!(fs::read_to_string(victim).expect("the victim"), "precious");
+    assert!(!out.exists());
+
+    for (line, message) in [
+        (
+            "[users.\"../../x\"]\nuid = 2000\nshell = \"/bin/ash\"",
+            "is not a name",
+        ),
+        (
+            "[users.x]\nuid = 2000\nshell = \"/bin/ash\\nroot2::0:0::/:/bin/ash\"",
+            "is not the path of a shell",
+        ),
+        ("services.default = [\"/tmp/x\"]", "is not a name"),
+        ("disk.label = \"my root\"", "is not a name"),
+        ("kernel.cmdline = [\"a b\"]", "is not one word"),
+        ("overlays = [\"../links\"]", "is not a name"),
+    ] {
+        write("p/wrong.toml", &format!("include = [\"base\"]\n{line}\n"));
+        let error = build("wrong").failed(2);
+        assert!(
+            error.contains("wrong.toml:") && error.contains(message),
+            "{error}"
+        );
+    }
+}

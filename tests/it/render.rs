@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -39,10 +38,9 @@ fn two_runs_give_the_same_bytes() {
         .arg(&other)
         .env("TZ", "Asia/Tokyo")
         .env("LC_ALL", "C")
-        .arg0("sh")
-        .status()
+        .output()
         .expect("it starts");
-    assert!(rendered.success());
+    assert!(rendered.status.success());
     let (one, other) = (files(&one), files(&other));
     assert!(
         one.len() > 20 && one.contains_key("overlay/etc/fstab"),
@@ -93,6 +91,10 @@ fn a_folder_with_something_else_in_it_is_not_touched() {
         "{error}"
     );
     assert_eq!(files(dir.path()).len(), 1);
+    // A file of the right name does not make it a plan.
+    fs::write(dir.path().join("digest"), "of whisky").expect("a file");
+    run(["render", "base", "--out", out]).failed(1);
+    assert_eq!(files(dir.path()).len(), 2);
 }
 
 #[test]
@@ -161,13 +163,20 @@ fn shellcheck_finds_nothing_in_any_script() {
         scripts.extend(shell.map(|(name, _)| folder.join(name)));
     }
     assert!(scripts.len() > 10, "{scripts:?}");
-    let checked = Command::new("shellcheck")
-        .args(&scripts)
-        .output()
-        .expect("shellcheck");
-    assert!(
-        checked.status.success(),
-        "{}",
-        String::from_utf8_lossy(&checked.stdout)
-    );
+    let is_bash =
+        |path: &Path| fs::read(path).is_ok_and(|text| text.starts_with(b"#!/usr/bin/env bash"));
+    let (bash, sh): (Vec<_>, Vec<_>) = scripts.iter().partition(|path| is_bash(path));
+    // busybox's shell is an ash like dash: it has `local`, which POSIX has not.
+    for (shell, scripts) in [("bash", bash), ("dash", sh)] {
+        let checked = Command::new("shellcheck")
+            .args(["--severity=warning", "--shell", shell])
+            .args(&scripts)
+            .output()
+            .expect("shellcheck");
+        assert!(
+            checked.status.success(),
+            "{}",
+            String::from_utf8_lossy(&checked.stdout)
+        );
+    }
 }

@@ -1,7 +1,9 @@
 //! Users and groups of a root, as its own `etc/passwd` and `etc/group` name them.
 
 use std::collections::HashMap;
-use std::path::Path;
+
+use crate::image::error::ImageError;
+use crate::image::rootdir::RootDir;
 
 /// Names and their ids.
 #[derive(Debug, Default)]
@@ -12,11 +14,14 @@ pub struct Accounts {
 
 impl Accounts {
     /// Reads a root's files; a file that is not there yet holds nobody.
-    pub fn read(root: &Path) -> Accounts {
-        Accounts {
-            users: ids(&root.join("etc/passwd")),
-            groups: ids(&root.join("etc/group")),
-        }
+    ///
+    /// # Errors
+    /// A file that is there and cannot be read.
+    pub fn read(root: &RootDir) -> Result<Accounts, ImageError> {
+        Ok(Accounts {
+            users: ids(&root.read_text("etc/passwd")?.unwrap_or_default()),
+            groups: ids(&root.read_text("etc/group")?.unwrap_or_default()),
+        })
     }
 
     /// The id of a user by name, else the number the package gives.
@@ -59,8 +64,7 @@ fn lookup(ids: &HashMap<String, u32>, name: Option<String>) -> Option<u32> {
 }
 
 /// `name:password:id:…` in both files.
-fn ids(path: &Path) -> HashMap<String, u32> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+fn ids(text: &str) -> HashMap<String, u32> {
     text.lines()
         .filter_map(|line| {
             let mut fields = line.split(':');
@@ -81,7 +85,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("etc")).expect("etc");
         let passwd = "root:x:0:0:root:/root:/bin/sh\nchrony:x:100:101::/:/sbin/nologin\n";
         std::fs::write(dir.path().join("etc/passwd"), passwd).expect("passwd");
-        let accounts = Accounts::read(dir.path());
+        let accounts = Accounts::read(&RootDir::open(dir.path()).expect("a root")).expect("reads");
         assert_eq!(accounts.uid(Some("chrony".to_owned()), 7), 100);
         assert_eq!(accounts.uid(Some("nobody-here".to_owned()), 7), 7);
         assert_eq!(accounts.uid(Some(String::new()), 7), 7);

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
@@ -28,7 +28,7 @@ const SIZE_LIMIT: u64 = 16 << 30;
 /// The root being filled.
 pub struct Target<'a> {
     /// Its folder.
-    pub root: &'a OwnedFd,
+    pub root: BorrowedFd<'a>,
     /// Its users and groups.
     pub accounts: &'a Accounts,
     /// What lies in it already.
@@ -241,7 +241,8 @@ impl Unpacker<'_, '_> {
                 "the package unpacks to more than {SIZE_LIMIT} bytes"
             )));
         }
-        let temporary = format!("{base}.apk-unpacking");
+        // A name of its own, short enough beside the longest name.
+        let temporary = ".apk-unpacking".to_owned();
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = fs::openat(parent, &temporary, flags, Mode::from_raw_mode(0o600))?;
@@ -349,7 +350,10 @@ fn symlink<R: Read>(
         AtFlags::SYMLINK_NOFOLLOW,
     )?;
     let found = Checksum::Sha1(Sha1::digest(target.as_bytes()).into());
-    Ok(header.checksum.unwrap_or(found))
+    if header.checksum.is_some_and(|stated| stated != found) {
+        return Err(invalid("its target does not match its checksum".to_owned()));
+    }
+    Ok(found)
 }
 
 fn device<R: Read>(

@@ -10,17 +10,16 @@ pub mod paths;
 mod trigger;
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use rustix::fs::{Mode, OFlags};
 
 use self::accounts::Accounts;
 use self::extract::{Target, extract};
 use self::owners::{Owner, Owners};
+use super::edit::Ids;
+use super::error::ImageError;
 use super::jail::{End, Jail, JailError};
+use super::rootdir::RootDir;
 use crate::apk::database::{self, Installed};
 use crate::apk::dependency::Dependency;
 use crate::apk::index::IndexPackage;
@@ -56,6 +55,19 @@ pub enum InstallError {
         /// What it wrote.
         output: String,
     },
+    /// The root cannot be read.
+    #[error(transparent)]
+    Read(#[from] ImageError),
+    /// The package is not the one that the index lists under its name.
+    #[error("the package {file} calls itself {found}, its index {expected}")]
+    Misnamed {
+        /// Its file.
+        file: PathBuf,
+        /// What its own description says.
+        found: String,
+        /// What the index says.
+        expected: String,
+    },
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
@@ -84,7 +96,7 @@ impl InstallError {
     /// What to do next.
     pub fn advice(&self) -> Option<&'static str> {
         match self {
-            InstallError::Package(_) => {
+            InstallError::Package(_) | InstallError::Misnamed { .. } => {
                 Some("nothing of it was unpacked; fetch it again, or use another mirror")
             }
             InstallError::Unpack { source, .. } => match source.kind() {
@@ -102,6 +114,7 @@ impl InstallError {
                 "run as root, or as an ordinary user where user namespaces are allowed (kernel.unprivileged_userns_clone, apparmor_restrict_unprivileged_userns) with sub-ids in /etc/subuid and newuidmap (Debian's package uidmap)",
             ),
             InstallError::Interrupted => None,
+            InstallError::Read(_) => Some("look at what the packages' scripts did to the root"),
             InstallError::Io { .. } => Some("name a folder that can be written and has room"),
         }
     }
@@ -138,13 +151,7 @@ pub struct InstallPlan<'a> {
 /// # Errors
 /// See [`InstallError`]; the root is then of no use.
 pub fn install(root: &Path, plan: &InstallPlan<'_>) -> Result<Vec<Installed>, InstallError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let handle =
-        rustix::fs::open(root, flags, Mode::empty()).map_err(|error| InstallError::Io {
-            action: "open",
-            path: root.to_owned(),
-            source: error.into(),
-        })?;
+    let handle = RootDir::open(root)?;
     let mut installer = Installer {
         root,
         handle,
@@ -165,7 +172,7 @@ pub fn install(root: &Path, plan: &InstallPlan<'_>) -> Result<Vec<Installed>, In
 
 struct Installer<'a> {
     root: &'a Path,
-    handle: OwnedFd,
+    handle: RootDir,
     plan: &'a InstallPlan<'a>,
     jail: Option<Jail>,
     owners: Owners,
@@ -178,13 +185,20 @@ impl Installer<'_> {
         let mut package = Package::open(&planned.file, &index.checksum, self.plan.keys)?;
         let id = format!("{}-{}", index.name, index.version);
         tracing::debug!(package = %id, "installing");
+        if package.info.id().as_deref() != Some(id.as_str()) {
+            return Err(InstallError::Misnamed {
+                file: planned.file.clone(),
+                found: package.info.id().unwrap_or_default(),
+                expected: id,
+            });
+        }
         let scripts: Vec<_> = std::mem::take(&mut package.scripts).into_iter().collect();
         self.script(&id, ScriptKind::PreInstall, &scripts, &[])?;
 
         let owner = owner(&package);
-        let accounts = Accounts::read(self.root);
+        let accounts = Accounts::read(&self.handle)?;
         let mut target = Target {
-            root: &self.handle,
+            root: self.handle.handle(),
             accounts: &accounts,
             owners: &mut self.owners,
         };
@@ -248,23 +262,11 @@ impl Installer<'_> {
             return Ok(());
         };
         let name = format!("{id}.{}", kind.as_str());
-        let dir = self.root.join("lib/apk/exec");
-        let path = dir.join(&name);
-        let write = || -> io::Result<()> {
-            std::fs::create_dir_all(&dir)?;
-            std::fs::write(&path, text)?;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
-        };
-        write().map_err(|source| InstallError::Io {
-            action: "write",
-            path: path.clone(),
-            source,
-        })?;
         if self.jail.is_none() {
             self.jail = Some(Jail::start(self.plan.program, self.root)?);
         }
         let jail = self.jail.as_mut().expect("it was started above");
-        let outcome = jail.run(&format!("/lib/apk/exec/{name}"), args, SCRIPT_DEADLINE)?;
+        let outcome = jail.script(&name, text, args, SCRIPT_DEADLINE)?;
         for line in outcome.output.lines() {
             tracing::debug!(script = %name, "{line}");
         }
@@ -276,25 +278,21 @@ impl Installer<'_> {
                 output: outcome.output,
             });
         }
-        std::fs::remove_file(&path).map_err(|source| InstallError::Io {
-            action: "remove",
-            path,
-            source,
-        })
+        Ok(())
     }
 
     fn finish(mut self) -> Result<Vec<Installed>, InstallError> {
         // Its mounts go with it, before anything reads the root.
         drop(self.jail.take());
         let world: Vec<_> = self.plan.world.iter().map(ToString::to_string).collect();
+        let time = newest_build(self.plan.packages.iter().map(|planned| planned.package));
         let write = || -> io::Result<()> {
-            match std::fs::remove_dir(self.root.join("lib/apk/exec")) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+            for (path, bytes, mode) in
+                database::files(&self.installed, &world, self.plan.arch, time)?
+            {
+                self.handle.put_file(path, &bytes, mode, Ids::ROOT)?;
             }
-            let time = newest_build(self.plan.packages.iter().map(|planned| planned.package));
-            database::write(self.root, &self.installed, &world, self.plan.arch, time)
+            Ok(())
         };
         write().map_err(|source| InstallError::Io {
             action: "write the package database of",
