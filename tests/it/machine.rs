@@ -344,47 +344,40 @@ fn a_build_that_is_killed_or_interrupted_leaves_nothing_that_looks_finished() {
             .spawn()
             .expect("it starts")
     };
-    // The work folder of a build that has begun to install, other than `dead`'s.
-    let wait_until_busy = |dead: Option<&Path>| {
+    // The work folder of a build that has come as far as `file`, other than `dead`'s.
+    let wait_for = |file: &str, dead: Option<&Path>| {
         let limit = Instant::now() + Duration::from_secs(120);
         loop {
             let entries = fs::read_dir(dir.path()).expect("a folder");
             let mut paths = entries.map(|entry| entry.expect("an entry").path());
-            let busy =
-                paths.find(|path| Some(path.as_path()) != dead && path.join("root/bin").is_dir());
+            let busy = paths.find(|path| Some(path.as_path()) != dead && path.join(file).exists());
             if let Some(busy) = busy {
                 return busy;
             }
-            assert!(
-                Instant::now() < limit,
-                "the build does not begin to install"
-            );
+            assert!(Instant::now() < limit, "the build does not come to {file}");
             std::thread::yield_now();
         }
     };
 
     let mut killed = start();
-    let dead = wait_until_busy(None);
+    let dead = wait_for("root/bin", None);
     killed.kill().expect("killed");
     killed.wait().expect("gone");
     assert!(!dir.path().join("image.raw").exists() && !dir.path().join("manifest.json").exists());
-    assert_eq!(
-        fs::read_dir(dir.path()).expect("a folder").count(),
-        1,
-        "the work folder is left for the next run"
-    );
+    let left = || fs::read_dir(dir.path()).expect("a folder").count();
+    assert_eq!(left(), 1, "the work folder is left for the next run");
 
-    let mut interrupted = start();
-    wait_until_busy(Some(&dead));
-    let pid = rustix::process::Pid::from_child(&interrupted);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
-    let status = interrupted.wait().expect("it ends");
-    assert_eq!(status.code(), Some(1));
-    assert_eq!(
-        fs::read_dir(dir.path()).expect("a folder").count(),
-        0,
-        "something was left"
-    );
+    // While packages are installed, and while the boot loader and the disk are made.
+    let (install, disk) = (rustix::process::Signal::INT, rustix::process::Signal::TERM);
+    for (file, signal) in [("root/bin", install), ("tools/usr", disk)] {
+        let mut interrupted = start();
+        wait_for(file, Some(&dead));
+        let pid = rustix::process::Pid::from_child(&interrupted);
+        rustix::process::kill_process(pid, signal).expect("a signal");
+        let status = interrupted.wait().expect("it ends");
+        assert_eq!(status.code(), Some(1), "{file}");
+        assert_eq!(left(), 0, "{file}: something was left");
+    }
 }
 
 /// A profile's name and what `test` and `build` need of this machine, where it is not there.
