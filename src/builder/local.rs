@@ -4,12 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::apk::fetch::Fetcher;
 use crate::apk::keys::KeyError;
 use crate::builder::packages::{Chosen, Indexes, PackagesError};
-use crate::digest::{sha256, sha256_of};
+use crate::digest::{sha256, sha256_of_file};
 use crate::image::configure::{ConfigureError, configure};
 use crate::image::disk::{DiskPlan, DiskSummary, write_disk};
 use crate::image::error::ImageError;
@@ -65,6 +65,14 @@ pub enum BuildError {
     /// Running the boot loader's tools.
     #[error(transparent)]
     Jail(#[from] JailError),
+    /// The clock of this machine is wrong.
+    #[error(
+        "the clock of this machine stands before the build of its newest package ({newest} s after 1970)"
+    )]
+    Clock {
+        /// When that was, in seconds since 1970.
+        newest: u64,
+    },
     /// The output folder.
     #[error("cannot write {path}: {source}")]
     Output {
@@ -93,6 +101,10 @@ impl BuildError {
                     _ => "name a folder that can be written with --out",
                 }
                 .to_owned(),
+            ),
+            BuildError::Clock { .. } => Some(
+                "set the clock: what this build makes must not be older than its packages"
+                    .to_owned(),
             ),
             BuildError::Keys(_) => {
                 Some("--keys-dir names a folder with public keys called *.pub".to_owned())
@@ -192,6 +204,7 @@ impl Assembly<'_> {
         progress: Progress<'_>,
     ) -> Result<Manifest, BuildError> {
         let epoch = newest_build(chosen.selected.iter().map(|one| &*one.package));
+        check_clock(epoch)?;
         let day = epoch / 86_400;
         progress(&format!("installing {} packages", files.len()));
         let root = self.folder("root")?;
@@ -295,7 +308,7 @@ impl Assembly<'_> {
             .map(|one| format!("{}\n", one.package.checksum))
             .collect();
         let sha256_of_image = fs::File::open(image)
-            .and_then(|mut file| sha256_of(&mut file))
+            .and_then(|file| sha256_of_file(&file))
             .map_err(|source| BuildError::Output {
                 path: image.to_owned(),
                 source,
@@ -371,6 +384,16 @@ pub fn planned<'a>(
             file: file.clone(),
         })
         .collect()
+}
+
+/// Every time in the image that is later than `epoch` becomes `epoch`. So that this holds for all
+/// that this build makes, and two builds agree, the build must come after it.
+fn check_clock(epoch: u64) -> Result<(), BuildError> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    match now {
+        Ok(now) if now.as_secs() >= epoch => Ok(()),
+        _ => Err(BuildError::Clock { newest: epoch }),
+    }
 }
 
 /// Ctrl-C or SIGTERM between two steps that cannot be dropped half-way.

@@ -20,8 +20,13 @@ pub enum PackagesError {
     #[error(transparent)]
     Mirror(#[from] MirrorError),
     /// No set of packages meets what is asked for.
-    #[error("{0}")]
-    Unsolvable(Box<Unsolvable>),
+    #[error("{unsolvable}\n  searched: {}", searched.join(", "))]
+    Unsolvable {
+        /// What cannot be met and why.
+        unsolvable: Box<Unsolvable>,
+        /// The repositories.
+        searched: Vec<String>,
+    },
     /// No repository was named.
     #[error("there is no repository to take packages from")]
     NoRepository,
@@ -32,7 +37,7 @@ impl PackagesError {
     pub fn advice(&self) -> Option<String> {
         match self {
             PackagesError::Mirror(error) => Some(error.advice()),
-            PackagesError::Unsolvable(_) => Some(
+            PackagesError::Unsolvable { .. } => Some(
                 "change the packages asked for, or add the repository that has what is missing (--repository URL|DIR)".to_owned(),
             ),
             PackagesError::NoRepository => Some("name one with --repository URL|DIR".to_owned()),
@@ -110,7 +115,14 @@ impl Indexes {
                 selected: resolution.selected,
                 left_out: resolution.left_out,
             })
-            .map_err(|unsolvable| PackagesError::Unsolvable(Box::new(unsolvable)))
+            .map_err(|unsolvable| PackagesError::Unsolvable {
+                unsolvable: Box::new(unsolvable),
+                searched: self
+                    .indexes
+                    .iter()
+                    .map(|index| index.name.clone())
+                    .collect(),
+            })
     }
 
     /// Fetches the files of chosen packages, several at once, and returns them in order.
