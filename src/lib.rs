@@ -37,6 +37,7 @@ pub mod interrupt;
 pub mod overlay;
 pub mod plan;
 pub mod profile;
+mod text_form;
 pub mod ui;
 pub mod vm;
 pub mod workdir;

@@ -3,16 +3,13 @@
 //! The form is `[!]name[@tag][operator version]`, as `apk_blob_pull_dep` in `src/package.c` of
 //! apk-tools reads it.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::apk::index::{Checksum, ChecksumError};
 use crate::apk::version::{Version, VersionError};
+use crate::text_form::text_form;
 
 /// How the version that is there has to stand to the version that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -338,46 +335,15 @@ impl fmt::Display for Provide {
     }
 }
 
-impl Serialize for Dependency {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+text_form!(Dependency, "Dependency", {
+    "description": "An apk dependency: [!]name[@tag][operator version], with one of the operators = < <= > >= ~ <~ >~ ><",
+    "pattern": "^!?[^!@<>=~\\s]+(@[^!@<>=~\\s]+)?([<>=~]{1,2}[^<>=~\\s]+)?$",
+    "examples": ["openssh", "linux-virt~6.6", "cri-o@edge>=1.29", "!busybox-suid"],
+});
 
-impl<'de> Deserialize<'de> for Dependency {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for Dependency {
-    fn schema_name() -> Cow<'static, str> {
-        "Dependency".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "description": "An apk dependency: [!]name[@tag][operator version], with one of the operators = < <= > >= ~ <~ >~ ><",
-            "pattern": "^!?[^!@<>=~\\s]+(@[^!@<>=~\\s]+)?([<>=~]{1,2}[^<>=~\\s]+)?$",
-            "examples": ["openssh", "linux-virt~6.6", "cri-o@edge>=1.29", "!busybox-suid"],
-        })
-    }
-}
-
-impl Serialize for Provide {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Provide {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+text_form!(Provide, "Provide", {
+    "description": "What a package provides: name or name=version",
+});
 
 #[cfg(test)]
 mod tests {

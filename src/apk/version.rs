@@ -8,13 +8,10 @@
 //! zeros first, where apk-tools 3 (and this module) compares it as a string, as a fraction is read:
 //! `1.010` is less than `1.02`.
 
-use std::borrow::Cow;
+use crate::text_form::text_form;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A version that is known to be well formed. It keeps the text it was read from.
 ///
@@ -350,32 +347,10 @@ impl FromStr for Version {
     }
 }
 
-impl Serialize for Version {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Version {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for Version {
-    fn schema_name() -> Cow<'static, str> {
-        "Version".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "description": "An Alpine package version, such as 1.2.3_rc1-r0",
-            "pattern": "^[0-9]",
-        })
-    }
-}
+text_form!(Version, "Version", {
+    "description": "An Alpine package version, such as 1.2.3_rc1-r0",
+    "pattern": "^[0-9]",
+});
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,9 @@
 //! Values that parse once, where they are written, and say what is wrong with them there.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error as _};
-use serde::{Serialize, Serializer};
+use crate::text_form::text_form;
 
 /// An Alpine release branch, such as 3.15.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -271,72 +268,13 @@ impl<T: fmt::Display> fmt::Display for Entry<T> {
     }
 }
 
-/// Written, read and described as text.
-macro_rules! as_text {
-    ($type:ty, $name:literal, $description:literal, [$($bound:tt)*]) => {
-        impl<'de, $($bound)*> Deserialize<'de> for $type
-        where
-            $type: FromStr<Err = String>,
-        {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(D::Error::custom)
-            }
-        }
-
-        impl<$($bound)*> Serialize for $type
-        where
-            $type: fmt::Display,
-        {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<$($bound)*> JsonSchema for $type {
-            fn schema_name() -> Cow<'static, str> {
-                $name.into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "description": $description })
-            }
-        }
-    };
-}
-
-as_text!(
-    AlpineRelease,
-    "AlpineRelease",
-    "An Alpine release, such as 3.15",
-    []
-);
-as_text!(
-    ReleaseRange,
-    "ReleaseRange",
-    "A range of Alpine releases: 3.15, >=3.18 or <3.17",
-    []
-);
-as_text!(
-    Name,
-    "Name",
-    "Letters, digits and ._-+, beginning with a letter or digit",
-    []
-);
-as_text!(Word, "Word", "Text without blanks", []);
-as_text!(
-    ShellPath,
-    "ShellPath",
-    "An absolute path, such as /bin/ash",
-    []
-);
-as_text!(ByteSize, "ByteSize", "A size, such as 2GiB", []);
-as_text!(
-    Entry<T>,
-    "Entry",
-    "x, x? (only where it is to be had) or -x (not, though a lower layer has it)",
-    [T]
-);
+text_form!(AlpineRelease, "AlpineRelease", { "description": "An Alpine release, such as 3.15" });
+text_form!(ReleaseRange, "ReleaseRange", { "description": "A range of Alpine releases: 3.15, >=3.18 or <3.17" });
+text_form!(Name, "Name", { "description": "Letters, digits and ._-+, beginning with a letter or digit" });
+text_form!(Word, "Word", { "description": "Text without blanks" });
+text_form!(ShellPath, "ShellPath", { "description": "An absolute path, such as /bin/ash" });
+text_form!(ByteSize, "ByteSize", { "description": "A size, such as 2GiB" });
+text_form!(Entry<T>, "Entry", { "description": "x, x? (only where it is to be had) or -x (not, though a lower layer has it)" }, [T]);
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,11 @@
 //! The identity of a package, in apk's notation.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text_form::text_form;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What identifies a package: the digest of its compressed control member.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,32 +68,10 @@ impl fmt::Debug for Checksum {
     }
 }
 
-impl Serialize for Checksum {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Checksum {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for Checksum {
-    fn schema_name() -> Cow<'static, str> {
-        "Checksum".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "description": "Q1 and the base64 of a SHA-1, or Q2 and that of a SHA-256",
-            "pattern": "^Q[12][A-Za-z0-9+/]+=*$",
-        })
-    }
-}
+text_form!(Checksum, "Checksum", {
+    "description": "Q1 and the base64 of a SHA-1, or Q2 and that of a SHA-256",
+    "pattern": "^Q[12][A-Za-z0-9+/]+=*$",
+});
 
 #[cfg(test)]
 mod tests {
