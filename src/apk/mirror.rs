@@ -97,7 +97,7 @@ impl MirrorError {
     pub fn advice(&self) -> String {
         match self {
             MirrorError::Unreachable { .. } => {
-                "check the address and the network, or name another mirror with --mirror URL|DIR"
+                "check the address and the network, or name another mirror or repository"
             }
             MirrorError::Missing { .. } => {
                 "check release, repository and architecture: indexes lie at <mirror>/v<alpine>/<repository>/<arch>/APKINDEX.tar.gz; a mirror of one's own is named with --mirror, one repository with --repository"

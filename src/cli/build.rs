@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{ProfileOptions, block_on, privileges, program};
 use crate::apk::fetch::Fetcher;
 use crate::apk::store::Store;
+use crate::arch::Arch;
 use crate::builder::local::{BuildOptions, build};
 use crate::builder::packages::PackagesError;
 use crate::config::Config;
@@ -43,12 +44,24 @@ enum BuildOn {
 impl BuildArgs {
     pub(super) fn run(self, ui: Ui, config: &Config) -> Result<Status, Failure> {
         let BuildOn::Local = self.on;
+        if let Some(twice) = self
+            .profiles
+            .iter()
+            .enumerate()
+            .find_map(|(place, name)| self.profiles[..place].contains(name).then_some(name))
+        {
+            let what = format!("the profile `{twice}` is named twice");
+            return Err(Failure::bad_input(what, Some("name each once".to_owned())));
+        }
         // Every plan before the first build: a mistake in the last profile costs nothing.
         let plans = self
             .profiles
             .iter()
             .map(|name| self.options.plan(config, name))
             .collect::<Result<Vec<_>, _>>()?;
+        for plan in &plans {
+            check_can_run(plan.arch)?;
+        }
         privileges::become_root()?;
         let mut built = Vec::new();
         for plan in &plans {
@@ -89,6 +102,23 @@ impl BuildArgs {
         let progress = |text: &str| ui.progress(&format!("{name}: {text}"));
         block_on(async { Ok(build(plan, &options, &fetcher, &progress).await?) })
     }
+}
+
+/// Packages' scripts run on this machine: one of another architecture needs the kernel to know how
+/// (`binfmt_misc` with qemu-user).
+fn check_can_run(arch: Arch) -> Result<(), Failure> {
+    let handler = format!("/proc/sys/fs/binfmt_misc/qemu-{arch}");
+    if Arch::host() == Some(arch) || Path::new(&handler).exists() {
+        return Ok(());
+    }
+    Err(Failure::failed(
+        format!(
+            "an image for {arch} cannot be built here: this machine cannot run its packages' scripts ({handler} is missing)"
+        ),
+        Some(format!(
+            "build it on a machine of that architecture; `render` and `profile check` work for {arch} everywhere"
+        )),
+    ))
 }
 
 fn describe(out: &Path, built: &Manifest) -> serde_json::Value {

@@ -10,6 +10,7 @@ mod test;
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::arch::Arch;
@@ -95,10 +96,10 @@ struct ProfileOptions {
 #[derive(Debug, Args)]
 struct SourceOptions {
     /// Mirror in place of the profile's; may be repeated
-    #[arg(long, value_name = "URL|DIR")]
+    #[arg(long, value_name = "URL|DIR", value_parser = NonEmptyStringValueParser::new())]
     mirror: Vec<String>,
     /// One more repository; may be repeated
-    #[arg(long, value_name = "URL|DIR")]
+    #[arg(long, value_name = "URL|DIR", value_parser = NonEmptyStringValueParser::new())]
     repository: Vec<String>,
     /// Folder of more trusted keys (*.pub); may be repeated
     #[arg(long, value_name = "DIR")]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -42,7 +43,7 @@ enum PackagesCommand {
 #[derive(Debug, Args)]
 struct Wanted {
     /// Repository: an address or folder with <arch>/APKINDEX.tar.gz; may be repeated
-    #[arg(long, value_name = "URL|DIR", required = true)]
+    #[arg(long, value_name = "URL|DIR", required = true, value_parser = NonEmptyStringValueParser::new())]
     repository: Vec<String>,
     /// Folder of trusted keys (*.pub) beside Alpine's own; may be repeated
     #[arg(long, value_name = "DIR")]

@@ -30,7 +30,8 @@ pub(super) fn become_root() -> Result<(), Failure> {
         Err(error) => Some(format!("cannot start `unshare` (util-linux): {error}")),
     };
     if let Some(why) = why {
-        let why = why.replace('\n', "; ");
+        // unshare ends some messages in the text of an errno that is no error.
+        let why = why.replace(": Success", "").replace('\n', "; ");
         return Err(Failure::failed(
             format!("this needs root or user namespaces, and there is neither: {why}"),
             Some("run it as root, or give this user sub-ids (/etc/subuid, /etc/subgid), newuidmap (Debian's package uidmap) and the right to user namespaces".to_owned()),

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{ProfileOptions, block_on, program};
+use super::{block_on, program};
 use crate::arch::{Arch, Firmware};
 use crate::config::Config;
 use crate::image::manifest::{IMAGE, MANIFEST, Manifest};
 use crate::plan::Plan;
 use crate::profile::Check as ProfileCheck;
+use crate::profile::ProfileSource;
 use crate::ui::{Failure, Status, Ui};
 use crate::vm::{Check, TestConfig, test_image};
 
@@ -29,17 +30,23 @@ pub(super) struct TestArgs {
     #[arg(long, value_name = "FIRMWARE")]
     firmware: Option<Firmware>,
     /// Memory of the machine, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    #[arg(long, value_name = "MIB", default_value_t = 512,
+        value_parser = clap::value_parser!(u32).range(128..=65_536))]
     memory: u32,
     /// Seconds for all of it, from power-on to power-off
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
     deadline: u64,
     /// File for the serial console [default: console.log beside the image, or
     /// in the folder for temporary files where that one cannot be written]
     #[arg(long, value_name = "FILE")]
     console: Option<PathBuf>,
-    #[command(flatten)]
-    options: ProfileOptions,
+    /// Architecture of an image without a manifest: x86_64 or aarch64
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<Arch>,
+    /// Set a value of the profile named with --profile; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", requires = "profile")]
+    set: Vec<String>,
 }
 
 /// What is known of an image without booting it.
@@ -102,6 +109,18 @@ impl TestArgs {
         let manifest = (ours && dir.join(MANIFEST).is_file())
             .then(|| Manifest::read(dir))
             .transpose()?;
+        if let Some(built) = &manifest
+            && self.arch.is_some_and(|asked| asked != built.arch)
+        {
+            return Err(Failure::bad_input(
+                format!(
+                    "{} is for {}, not for what --arch says",
+                    image.display(),
+                    built.arch
+                ),
+                Some("leave --arch away: the manifest beside the image tells".to_owned()),
+            ));
+        }
         let plan = match &self.profile {
             Some(name) => Some(self.plan(config, name, manifest.as_ref())?),
             None => None,
@@ -152,16 +171,11 @@ impl TestArgs {
         name: &str,
         manifest: Option<&Manifest>,
     ) -> Result<Plan, Failure> {
-        let mut source = self.options.source(name);
-        if let Some(built) = manifest {
-            if source.arch.is_some_and(|asked| asked != built.arch) {
-                return Err(Failure::bad_input(
-                    format!("the image is for {}, not for what --arch says", built.arch),
-                    Some("leave --arch away".to_owned()),
-                ));
-            }
-            source.arch = Some(built.arch);
-        }
+        let source = ProfileSource {
+            name: name.to_owned(),
+            arch: manifest.map(|built| built.arch).or(self.arch),
+            set: self.set.clone(),
+        };
         Ok(Plan::new(&config.library(), &source)?)
     }
 

@@ -221,3 +221,15 @@ pub enum Scalar {
     /// Several texts.
     List(Vec<String>),
 }
+
+impl Scalar {
+    /// Whether a text in it would break out of the line that a template puts it on.
+    pub fn has_control(&self) -> bool {
+        let broken = |text: &String| text.contains(char::is_control);
+        match self {
+            Scalar::Text(text) => broken(text),
+            Scalar::List(texts) => texts.iter().any(broken),
+            Scalar::Bool(_) | Scalar::Integer(_) => false,
+        }
+    }
+}

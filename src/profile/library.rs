@@ -6,7 +6,7 @@ use toml::de::DeTable;
 use super::error::{Mistake, ProfileError, nearest, toml_mistake};
 use super::layer::Layer;
 use super::loaded::Loaded;
-use super::merge::{Leaf, Node, Origin};
+use super::merge::{Leaf, Node, Origin, STRUCTURAL};
 use super::value::AlpineRelease;
 use super::{Profile, ProfileSource};
 use crate::arch::Arch;
@@ -173,6 +173,10 @@ impl Library {
                 .split_once('=')
                 .filter(|(key, _)| !key.is_empty())
                 .ok_or_else(|| error("there is no `KEY=` in it".to_owned()))?;
+            let root = key.split('.').next().unwrap_or(key).trim();
+            if STRUCTURAL.contains(&root) {
+                return Err(error(format!("`{root}` belongs into a profile's file")));
+            }
             let is_value = |key: &str| layers.iter().any(|one| one.layer.values.contains_key(key));
             let key = if is_value(key) {
                 format!("values.{key}")

@@ -17,7 +17,7 @@ use super::error::position;
 const REPLACED: [&str; 3] = ["arch", "firmware", "mirrors"];
 
 /// Keys that say how a file is read and are not part of the result.
-const STRUCTURAL: [&str; 4] = ["include", "only_included", "description", "when"];
+pub(super) const STRUCTURAL: [&str; 4] = ["include", "only_included", "description", "when"];
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -199,6 +199,20 @@ impl Profile {
         if self.mirrors.is_empty() && self.uses_mirrors() {
             return refuse("`mirrors` is empty, but repositories are named by their mirror");
         }
+        if let Some((name, _)) = self
+            .checks
+            .iter()
+            .find(|(_, check)| check.run.trim().is_empty())
+        {
+            return Err(format!(
+                "`checks.{name}.run` is empty: such a check could not fail"
+            ));
+        }
+        if let Some((name, _)) = self.values.iter().find(|(_, value)| value.has_control()) {
+            return Err(format!(
+                "`values.{name}` holds a line break or another control character"
+            ));
+        }
         // ext4 holds 16 bytes (struct ext4_super_block, s_volume_name).
         if self.disk.label.is_empty() || self.disk.label.len() > 16 {
             return refuse("`disk.label` must have 1 to 16 bytes");

@@ -104,7 +104,8 @@ impl From<ConfigError> for Failure {
         let advice = match &error {
             ConfigError::Mistake(mistake) => mistake.hint.clone(),
             ConfigError::Read { .. } | ConfigError::NoFolder { .. } => Some(
-                "correct the path, or leave --config away for the built-in profiles".to_owned(),
+                "correct the path; relative ones begin at the configuration's own folder"
+                    .to_owned(),
             ),
         };
         Failure::bad_input(chain(&error), advice)

@@ -46,6 +46,14 @@ impl Ui {
     /// # Errors
     /// Standard output is closed or full.
     pub fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> io::Result<()> {
+        match self.print(value, text) {
+            // Whoever reads has seen enough: `| head -1`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         match self.output {
             OutputFormat::Text => stdout.write_all(text().as_bytes())?,

@@ -302,6 +302,37 @@ fn a_disk_that_does_not_boot_is_given_up_at_the_deadline() {
 fn a_failed_build_leaves_the_earlier_image_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a folder");
     build(dir.path(), &[]).done();
+    let other = run([
+        "test",
+        dir.path().to_str().expect("UTF-8"),
+        "--arch",
+        "aarch64",
+    ]);
+    assert!(
+        other
+            .failed(2)
+            .contains("is for x86_64, not for what --arch says")
+    );
+    let twice = build(dir.path(), &["base"]).failed(2);
+    assert!(
+        twice.contains("the profile `base` is named twice"),
+        "{twice}"
+    );
+    if !Path::new("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists() {
+        let args = [
+            "build",
+            "base",
+            "--arch",
+            "aarch64",
+            "--out",
+            "/tmp/alpine-ami-aarch64",
+        ];
+        let foreign = run(args).failed(1);
+        assert!(
+            foreign.contains("an image for aarch64 cannot be built here"),
+            "{foreign}"
+        );
+    }
     let before = fs::read(dir.path().join("manifest.json")).expect("a manifest");
     let small = build(dir.path(), &["--set", "disk.size=64MiB"]).failed(1);
     assert!(small.contains("next: "), "{small}");

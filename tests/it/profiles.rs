@@ -238,6 +238,20 @@ fn what_is_asked_for_on_the_command_line_is_checked_too() {
     );
     assert!(error(&["base", "--set", "alpine"]).contains("there is no `KEY=` in it"));
     assert!(error(&["base", "--set", "alpine=edge"]).contains("not an Alpine release"));
+    let include = error(&["base", "--set", "include=[\"kubezero\"]"]);
+    assert!(
+        include.contains("`include` belongs into a profile's file"),
+        "{include}"
+    );
+    let control = error(&["base", "--set", "ntp_server=a\nb"]);
+    assert!(
+        control.contains("values.ntp_server` holds a line break"),
+        "{control}"
+    );
+    let idle = error(&["base", "--set", "checks.x.run= "]);
+    assert!(idle.contains("`checks.x.run` is empty"), "{idle}");
+    let empty = run(["profile", "check", "base", "--mirror", ""]);
+    assert_eq!(empty.status, 2, "{}", empty.stderr);
     let arch = run(["profile", "check", "base", "--arch", "sparc"]);
     assert_eq!(arch.status, 2);
     assert!(
