@@ -5,20 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::super::solver_cases::Case;
+use super::super::support::{shared_alpine, skip};
 use super::{ARCH, REPOSITORIES};
 
-/// The shared Alpine data, or a line on stderr and nothing.
+const TESTS: &str = "solver_against_apk";
+
+/// The shared Alpine data; where there is none, a line that says so, and nothing.
 pub fn shared() -> Option<PathBuf> {
-    let shared = std::env::var_os("ALPINE_AMI_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let alpine = shared.join("alpine");
-    if alpine.join("index/v3.19").is_dir() {
-        return Some(alpine);
+    let alpine = shared_alpine();
+    if alpine.is_none() {
+        skip(TESTS, "the shared Alpine data is not here");
     }
-    eprintln!("skipped: there is no Alpine data in {}", shared.display());
-    None
+    alpine
 }
 
 /// A directory with Alpine's minimal root, the indexes, and an empty root to install into.
@@ -38,10 +36,10 @@ impl Apk {
             .arg("-C")
             .arg(root)
             .status();
-        if !unpacked.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: tar cannot unpack the minimal root");
-            return None;
-        }
+        assert!(
+            unpacked.is_ok_and(|status| status.success()),
+            "tar cannot unpack the minimal root"
+        );
         let target = root.join("target");
         for folder in ["etc/apk/keys", "lib/apk/db", "var/cache/apk"] {
             fs::create_dir_all(target.join(folder)).expect("a folder");
@@ -68,7 +66,8 @@ impl Apk {
         match apk.run(&["--version"]) {
             Ok(output) if output.status.success() => Some(apk),
             outcome => {
-                eprintln!("skipped: apk cannot run in a chroot, which needs root: {outcome:?}");
+                let why = format!("apk cannot run in a chroot, which needs root: {outcome:?}");
+                skip(TESTS, &why);
                 None
             }
         }
