@@ -5,7 +5,7 @@
 //! configuration, three lines that find the root by its file system's UUID; all else is in
 //! `/boot/grub/grub.cfg` there.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::process::Output;
 
@@ -148,14 +148,21 @@ fn make_image(
     command.extend(more_modules);
     command.extend(MODULES);
     run(tools, &command)?;
-    let image = scratch.path().join("image");
-    std::fs::read(&image).map_err(ImageError::io("reading", &image))
+    // Not by its path: what the tools made may be a link to this machine's files.
+    let mut image = Vec::new();
+    RootDir::open(tools.root)?
+        .exact_file(&output)?
+        .read_to_end(&mut image)
+        .map_err(ImageError::io("reading", scratch.path().join("image")))?;
+    Ok(image)
 }
 
 /// A scratch folder in the tools root, and its path as the tools see it.
 fn scratch(tools: &BootTools<'_>) -> Result<(TempDir, String)> {
     let parent = tools.root.join(SCRATCH);
-    std::fs::create_dir_all(&parent).map_err(ImageError::io("making folder", &parent))?;
+    RootDir::open(tools.root)?
+        .make_folder(SCRATCH)
+        .map_err(ImageError::io("making folder", &parent))?;
     let folder = tempfile::Builder::new()
         .prefix("alpine-ami-")
         .tempdir_in(&parent)

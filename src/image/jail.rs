@@ -17,6 +17,8 @@ use rustix::mount::{self, MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::process::{self, Pid, Signal};
 use serde::{Deserialize, Serialize};
 
+use super::rootdir::RootDir;
+
 /// The hidden subcommand that this program is started with inside the namespaces.
 pub const SUBCOMMAND: &str = "jail";
 /// Output kept of one script; the rest is dropped.
@@ -269,9 +271,12 @@ fn enter(root: &Path) -> io::Result<()> {
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
     )?;
     mount::mount_bind(root, root)?;
+    // A package may have made either a link that leads out: that is refused here.
+    let handle = RootDir::open(root).map_err(io::Error::other)?;
+    handle.make_folder("dev")?;
+    handle.make_folder("proc")?;
     mount_devices(&root.join("dev"))?;
     let proc = root.join("proc");
-    std::fs::create_dir_all(&proc)?;
     mount::mount("proc", &proc, "proc", none, None)?;
     std::env::set_current_dir(root)?;
     // Stacks the old root on the new one, from where it is let go: nothing outside stays in reach.
@@ -321,7 +326,6 @@ fn drop_capabilities() -> io::Result<()> {
 
 /// A `dev` of a few nodes of the host's, bound one by one, because user namespaces cannot make any.
 fn mount_devices(dev: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(dev)?;
     let options = Some(c"mode=0755,size=64k");
     mount::mount("dev", dev, "tmpfs", MountFlags::NOSUID, options)?;
     for name in DEVICES {
@@ -399,7 +403,7 @@ fn kill_leftovers() {
             .filter(|pid| *pid != Pid::INIT)
             .collect::<Vec<_>>()
     };
-    // Twice over: one that forks while it is killed is met in the next round.
+    // Round after round: one that forks while it is killed is met in the next.
     for _ in 0..100 {
         let found = others();
         if found.is_empty() {

@@ -271,6 +271,34 @@ fn a_link_that_a_package_or_script_leaves_leads_us_nowhere() {
     write_index(&arch, "test", &[package], &key).expect("an index");
     evil.refused(&["evil"], &["package database"]);
 
+    // A package that makes `dev` one: the jail has its devices there, and makes the folder.
+    let evil = place(&[
+        Crafted::new("later", "1-r0", "depend = evil\ndepend = busybox")
+            .script("post-install", "#!/bin/sh\ntrue\n"),
+    ]);
+    let arch = evil.repository.join("x86_64");
+    let made = format!("{target}/made");
+    let package = hostile(&arch, |builder| {
+        entry(builder, "dev", tar::EntryType::Symlink, &made, "");
+    });
+    let index = fs::read(arch.join("APKINDEX.tar.gz")).expect("an index");
+    let mut reader = index.as_slice();
+    alpine_ami::apk::member::read_member(&mut reader, 1 << 20).expect("the signature");
+    let index = alpine_ami::apk::member::read_member(&mut reader, 1 << 20).expect("the index");
+    let text = tar::Archive::new(index.content.as_slice())
+        .entries()
+        .expect("a tar")
+        .map(|entry| std::io::read_to_string(entry.expect("an entry")).expect("text"))
+        .last()
+        .expect("an index");
+    let mut packages = parse_index(&text).expect("an index");
+    packages.push(package);
+    write_index(&arch, "test", &packages, &key).expect("an index");
+    evil.refused(
+        &["later", "evil"],
+        &["cannot run scripts in namespaces", "symbolic link"],
+    );
+
     // A script that does so once it runs.
     let script: &'static str = Box::leak(
         format!("#!/bin/sh\nmv /lib/apk /lib/old 2>/dev/null; ln -s {target} /lib/apk\n")
@@ -293,7 +321,6 @@ fn scripts_have_no_power_over_this_machine() {
          mknod /disk b 8 0 2>/dev/null && echo mknod >> /did\n\
          mount -t tmpfs x /mnt 2>/dev/null && echo mount >> /did\n\
          echo x > /proc/sys/kernel/hostname 2>/dev/null && echo sysctl >> /did\n\
-         chroot /proc/1/root /bin/busybox true 2>/dev/null && [ /proc/1/root -ef / ] || echo other-root >> /did\n\
          echo '{}' > /proc/1/fd/1 2>/dev/null && echo forged >> /did\n\
          echo end >> /did\n",
     );
