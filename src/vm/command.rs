@@ -1,12 +1,13 @@
 //! QEMU's command line for a machine like an EC2 Nitro instance, as a pure function.
 
 use std::ffi::{OsStr, OsString};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::accel::Accel;
 use super::firmware::{Firmware, UefiFiles};
+use super::nvme_identity::Identity;
 use crate::arch::Arch;
 
 /// The address that QEMU's DHCP server gives to the guest.
@@ -17,6 +18,12 @@ pub const GUEST_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 15);
 
 /// Hardware address of the guest's network card: locally administered, as on EC2.
 pub const GUEST_MAC: &str = "02:00:00:a9:fe:0f";
+
+/// Where a guest finds the endpoint of the sandbox that it runs in: the only address besides the
+/// metadata service's that it can reach. (A guest's own configuration, such as
+/// `AWS_ENDPOINT_URL=http://169.254.169.200:4566`, names it; what is signed for the guest to use,
+/// such as a presigned URL, must be signed for this address.)
+pub const ENDPOINT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(169, 254, 169, 200), 4566);
 
 /// A kernel that QEMU starts by itself, past firmware and boot loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,21 +36,57 @@ pub struct DirectKernel {
     pub command_line: String,
 }
 
-/// A way for the guest to reach the metadata service, the only thing it reaches.
+/// A way for the guest to reach a service of ours; there is no other way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetadataLink {
     /// The program that relays a connection (`<program> metadata-relay <socket>`): the
     /// `alpine-ami` binary.
     pub relay: PathBuf,
-    /// The Unix socket that the metadata service listens on.
+    /// The Unix socket that the service listens on.
     pub socket: PathBuf,
+}
+
+/// What becomes of what the guest writes to its root disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootDisk {
+    /// It goes when the machine ends; the image stays as it is.
+    Discarded,
+    /// It is written to the image, which is a volume of EC2's attached under this name.
+    Kept {
+        /// `/dev/xvda`.
+        device_name: String,
+    },
+}
+
+/// A volume that a machine has besides its root disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachedVolume {
+    /// `vol-…`.
+    pub id: String,
+    /// Its raw file, which the guest writes to.
+    pub file: PathBuf,
+    /// The name that it was attached under, `/dev/sdf`.
+    pub device_name: String,
+}
+
+/// What a guest that resets itself (a reboot, a panic) does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnReset {
+    /// The machine ends, so that a guest that panics is not tried for ever.
+    End,
+    /// It boots again, as on EC2.
+    Reboot,
 }
 
 /// A machine to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineConfig {
-    /// The raw disk image that is its root disk. It is never written.
+    /// The raw disk image that is its root disk.
     pub image: PathBuf,
+    /// Whether the image is written.
+    pub root: RootDisk,
+    /// Volumes besides the root disk.
+    pub volumes: Vec<AttachedVolume>,
     /// Its processor.
     pub arch: Arch,
     /// What it starts with.
@@ -56,6 +99,12 @@ pub struct MachineConfig {
     pub volume_id: String,
     /// The metadata service; without it the guest has a network card and nobody to talk to.
     pub metadata: Option<MetadataLink>,
+    /// What the guest reaches at [`ENDPOINT`].
+    pub endpoint: Option<MetadataLink>,
+    /// Hardware address of its network card.
+    pub mac: String,
+    /// What it does when its guest resets itself.
+    pub on_reset: OnReset,
     /// A kernel to start in place of the one on the disk.
     pub kernel: Option<DirectKernel>,
 }
@@ -66,14 +115,38 @@ impl MachineConfig {
     pub fn new(image: PathBuf, arch: Arch, firmware: Firmware) -> MachineConfig {
         MachineConfig {
             image,
+            root: RootDisk::Discarded,
+            volumes: Vec::new(),
             arch,
             firmware,
             memory_mib: 512,
             cpus: 1,
             volume_id: "vol-00000000000000001".to_owned(),
             metadata: None,
+            endpoint: None,
+            mac: GUEST_MAC.to_owned(),
+            on_reset: OnReset::End,
             kernel: None,
         }
+    }
+
+    /// Every disk that stands for a volume of EC2's, the root disk first.
+    pub fn identities(&self) -> Vec<Identity> {
+        let root = match &self.root {
+            RootDisk::Discarded => None,
+            RootDisk::Kept { device_name } => Some((&self.volume_id, device_name)),
+        };
+        let others = self
+            .volumes
+            .iter()
+            .map(|volume| (&volume.id, &volume.device_name));
+        root.into_iter()
+            .chain(others)
+            .map(|(id, device_name)| Identity {
+                serial: volume_serial(id),
+                device_name: device_name.clone(),
+            })
+            .collect()
     }
 }
 
@@ -137,8 +210,14 @@ pub fn arguments(
     sockets: &Sockets,
 ) -> Vec<OsString> {
     let mut args = Arguments::default();
-    // -no-reboot: a guest that resets itself after a panic ends, and is not tried for ever.
-    args.flags(&["-nodefaults", "-no-user-config", "-no-reboot"]);
+    args.flags(&["-nodefaults", "-no-user-config"]);
+    if config.on_reset == OnReset::End {
+        args.flags(&["-no-reboot"]);
+    }
+    if !config.identities().is_empty() {
+        // Its disks get their names before its first instruction: see `nvme_identity`.
+        args.flags(&["-S"]);
+    }
     args.pair("-display", "none");
     args.pair("-name", "alpine-ami");
     machine(&mut args, config, accel);
@@ -163,6 +242,15 @@ pub fn arguments(
         }
     }
     disk(&mut args, config);
+    for (number, volume) in config.volumes.iter().enumerate() {
+        let id = format!("volume{number}");
+        args.pair(
+            "-drive",
+            option(&["if=none,id=", &id, WRITTEN], &volume.file),
+        );
+        let serial = volume_serial(&volume.id);
+        args.pair("-device", format!("nvme,drive={id},serial={serial}"));
+    }
     network(&mut args, config);
     args.pair("-object", "rng-random,id=random,filename=/dev/urandom");
     args.pair("-device", "virtio-rng-pci,rng=random");
@@ -194,17 +282,18 @@ fn machine(args: &mut Arguments, config: &MachineConfig, accel: Accel) {
     args.pair("-rtc", "base=utc");
 }
 
+/// How a volume's file is opened. What the guest discards becomes a hole in it again.
+const WRITTEN: &str = ",format=raw,cache=writeback,discard=unmap,file=";
+
 /// The root disk: an NVMe controller as EBS volumes have it on Nitro.
 fn disk(args: &mut Arguments, config: &MachineConfig) {
-    // snapshot=on opens the image for reading only; what the guest writes goes to a
-    // temporary file that has no name from the start, so nothing is left behind.
-    args.pair(
-        "-drive",
-        option(
-            &["if=none,id=root,format=raw,snapshot=on,file="],
-            &config.image,
-        ),
-    );
+    let drive = match config.root {
+        // snapshot=on opens the image for reading only; what the guest writes goes to a
+        // temporary file that has no name from the start, so nothing is left behind.
+        RootDisk::Discarded => ",format=raw,snapshot=on,file=",
+        RootDisk::Kept { .. } => WRITTEN,
+    };
+    args.pair("-drive", option(&["if=none,id=root", drive], &config.image));
     // A kernel given on the command line boots first, through an index of its own.
     let first = if config.kernel.is_some() {
         ""
@@ -215,25 +304,29 @@ fn disk(args: &mut Arguments, config: &MachineConfig) {
     args.pair("-device", format!("nvme,drive=root,serial={serial}{first}"));
 }
 
-/// A network with nothing in it but DHCP and the metadata service.
+/// Where every instance finds its metadata service.
+const METADATA: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(169, 254, 169, 254), 80);
+
+/// A network with nothing in it but DHCP, the metadata service and a sandbox's endpoint.
 ///
 /// The card is virtio's: of what QEMU can emulate, it is the one that both Debian's cloud
 /// kernel and Alpine's virt kernel drive (EC2's own, ENA, QEMU has not).
 fn network(args: &mut Arguments, config: &MachineConfig) {
     let mut net = OsString::from("user,id=net,ipv6=off,restrict=on,net=169.254.169.0/24,");
     net.push(format!("dhcpstart={GUEST_ADDRESS}"));
-    if let Some(link) = &config.metadata {
+    for (address, link) in [(METADATA, &config.metadata), (ENDPOINT, &config.endpoint)] {
+        let Some(link) = link else { continue };
         let mut command = shell_word(link.relay.as_os_str());
         command.push(" metadata-relay ");
         command.push(shell_word(link.socket.as_os_str()));
-        net.push(",guestfwd=tcp:169.254.169.254:80-cmd:");
+        net.push(format!(",guestfwd=tcp:{address}-cmd:"));
         net.push(double_commas(&command));
     }
     args.pair("-netdev", net);
     // No romfile: booting from the network is not wanted, and trying it takes time.
     args.pair(
         "-device",
-        format!("virtio-net-pci,netdev=net,mac={GUEST_MAC},romfile="),
+        format!("virtio-net-pci,netdev=net,mac={},romfile=", config.mac),
     );
 }
 
@@ -400,5 +493,49 @@ guestfwd=tcp:169.254.169.254:80-cmd:'/usr/bin/alpine-ami' metadata-relay '/tmp/i
             "{line}"
         );
         assert!(!line.contains("guestfwd"), "{line}");
+    }
+
+    #[test]
+    fn an_instance_writes_its_volumes_and_reaches_the_endpoint() {
+        let mut config = config(Arch::X86_64, Firmware::Bios);
+        config.root = RootDisk::Kept {
+            device_name: "/dev/xvda".to_owned(),
+        };
+        config.volumes.push(AttachedVolume {
+            id: "vol-0b".to_owned(),
+            file: "/v/b.raw".into(),
+            device_name: "sdf".to_owned(),
+        });
+        config.endpoint = Some(MetadataLink {
+            relay: "/bin/a".into(),
+            socket: "/w/endpoint".into(),
+        });
+        config.on_reset = OnReset::Reboot;
+        config.mac = "02:00:00:00:00:07".to_owned();
+        let line = line(&arguments(&config, Accel::Tcg, None, &sockets()));
+        for part in [
+            "-no-user-config\n-S\n",
+            "-drive if=none,id=root,format=raw,cache=writeback,discard=unmap,file=/images/a,,b.raw\n",
+            "-drive if=none,id=volume0,format=raw,cache=writeback,discard=unmap,file=/v/b.raw\n\
+             -device nvme,drive=volume0,serial=vol0b\n",
+            ",guestfwd=tcp:169.254.169.200:4566-cmd:'/bin/a' metadata-relay '/w/endpoint'\n",
+            ",mac=02:00:00:00:00:07,",
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+        assert!(!line.contains("-no-reboot"), "{line}");
+        let names: Vec<_> = config
+            .identities()
+            .into_iter()
+            .map(|identity| (identity.serial, identity.device_name))
+            .collect();
+        let pair = |serial: &str, name: &str| (serial.to_owned(), name.to_owned());
+        assert_eq!(
+            names,
+            [
+                pair("vol00000000000000001", "/dev/xvda"),
+                pair("vol0b", "sdf")
+            ]
+        );
     }
 }

@@ -1,12 +1,14 @@
-//! EC2's instance metadata service, version 2 only, over HTTP on a socket of this machine.
+//! EC2's instance metadata service over HTTP on a socket of this machine.
 //!
 //! The rules are those of "Use the Instance Metadata Service" in the EC2 user guide: a
 //! session token comes from a PUT, every GET needs one (401 without), and version 1, a GET
-//! without a token, is refused. AWS serves this to images registered with
-//! `ImdsSupport=v2.0`, so an image that boots here does not depend on version 1.
+//! without a token, is refused, unless the instance's metadata options allow it. AWS refuses it
+//! to images registered with `ImdsSupport=v2.0`, so an image that boots so does not depend on
+//! version 1.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::path::Path;
@@ -35,32 +37,62 @@ const LONGEST_TTL_SECONDS: u64 = 21_600;
 
 type Answer = Response<Full<Bytes>>;
 
+/// How an instance may use its service, as `MetadataOptions` have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// With a token only (`HttpTokens=required`).
+    Tokens,
+    /// With or without (`HttpTokens=optional`): a token that is sent must be good.
+    Open,
+    /// Not at all (`HttpEndpoint=disabled`).
+    Off,
+}
+
+/// What is told now, and how: asked for at each request, since tags and options change.
+type Source = dyn Fn() -> (Access, Arc<InstanceMetadata>) + Send + Sync;
+
 /// The metadata service of one instance; clones answer for the same instance and tokens.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct MetadataService {
-    instance: Arc<InstanceMetadata>,
+    source: Arc<Source>,
     /// Tokens given out, with the end of their lives.
     tokens: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
+impl fmt::Debug for MetadataService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetadataService").finish_non_exhaustive()
+    }
+}
+
 impl MetadataService {
-    /// A service that answers for `instance` and has given out no token yet.
+    /// A service that answers for `instance`, to those with a token, and has given out none yet.
     pub fn new(instance: InstanceMetadata) -> MetadataService {
+        let instance = Arc::new(instance);
+        MetadataService::changing(move || (Access::Tokens, Arc::clone(&instance)))
+    }
+
+    /// A service that asks at each request what it tells, and whom. `source` must not block.
+    pub fn changing(
+        source: impl Fn() -> (Access, Arc<InstanceMetadata>) + Send + Sync + 'static,
+    ) -> MetadataService {
         MetadataService {
-            instance: Arc::new(instance),
+            source: Arc::new(source),
             tokens: Arc::default(),
         }
     }
 
     /// Answers a request that came in at `now`.
     pub fn answer(&self, method: &Method, path: &str, headers: &HeaderMap, now: Instant) -> Answer {
+        let (access, instance) = (self.source)();
         match (method, path) {
+            _ if access == Access::Off => plain(StatusCode::FORBIDDEN, "403 - Forbidden"),
             (&Method::PUT, TOKEN_PATH) => self.grant_token(headers, now),
             (_, TOKEN_PATH) => not_allowed("PUT"),
-            (&Method::GET | &Method::HEAD, _) if !self.token_is_valid(headers, now) => {
+            (&Method::GET | &Method::HEAD, _) if !self.may_read(access, headers, now) => {
                 plain(StatusCode::UNAUTHORIZED, "401 - Unauthorized")
             }
-            (&Method::GET | &Method::HEAD, _) => match self.instance.find(path) {
+            (&Method::GET | &Method::HEAD, _) => match instance.find(path) {
                 Some(found) => {
                     let mut answer = Response::new(Full::new(Bytes::from(found.body)));
                     answer
@@ -102,6 +134,11 @@ impl MetadataService {
             .headers_mut()
             .insert(TOKEN_TTL_HEADER, HeaderValue::from(seconds));
         answer
+    }
+
+    fn may_read(&self, access: Access, headers: &HeaderMap, now: Instant) -> bool {
+        let without = access == Access::Open && !headers.contains_key(TOKEN_HEADER);
+        without || self.token_is_valid(headers, now)
     }
 
     fn token_is_valid(&self, headers: &HeaderMap, now: Instant) -> bool {
@@ -308,6 +345,30 @@ mod tests {
             let answer = service.answer(&method, path, headers, at);
             assert_eq!(answer.status(), status, "{method} {path} {headers:?}");
         }
+    }
+
+    #[test]
+    fn access_is_as_the_options_say() {
+        let read = |access, sent: &[(&'static str, &str)]| {
+            let service = MetadataService::changing(move || (access, Arc::new(example())));
+            let path = "/latest/meta-data/mac";
+            let answer = service.answer(&Method::GET, path, &headers(sent), Instant::now());
+            answer.status().as_u16()
+        };
+        let guess = &[(TOKEN_HEADER, "guess")][..];
+        for (access, sent, status) in [
+            (Access::Tokens, &[][..], 401),
+            (Access::Open, &[], 200),
+            (Access::Open, guess, 401),
+            (Access::Off, &[], 403),
+            (Access::Off, guess, 403),
+        ] {
+            assert_eq!(read(access, sent), status, "{access:?} {sent:?}");
+        }
+        let off = MetadataService::changing(|| (Access::Off, Arc::new(example())));
+        let ask = headers(&[(TOKEN_TTL_HEADER, "60")]);
+        let answer = off.answer(&Method::PUT, TOKEN_PATH, &ask, Instant::now());
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     }
 
     /// One request as busybox `nc` sends it: then its sending side is closed.

@@ -13,6 +13,7 @@ use super::accel::Accel;
 use super::command::{self, MachineConfig, Sockets};
 use super::console::Console;
 use super::firmware::{self, FirmwareError};
+use super::nvme_identity::{self, IdentityError};
 use super::process::{Program, Supervised, find_program};
 use super::qmp::Qmp;
 use crate::arch::Arch;
@@ -44,6 +45,9 @@ pub enum MachineError {
     /// There is no firmware to start the machine with.
     #[error(transparent)]
     Firmware(#[from] FirmwareError),
+    /// Its disks cannot be given the names that they have on EC2.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// Something of the machine's on this host could not be made.
     #[error("cannot {action}")]
     Host {
@@ -89,6 +93,7 @@ impl MachineError {
                 Some("give the path of a raw disk image, such as `build` makes".to_owned())
             }
             MachineError::Firmware(error) => error.advice(),
+            MachineError::Identity(error) => error.advice(),
             MachineError::Host { .. } => {
                 Some("the folder for temporary files can be set with TMPDIR".to_owned())
             }
@@ -117,9 +122,34 @@ pub struct Machine {
     console: Console,
     capture: JoinHandle<io::Result<()>>,
     report: Option<UnixStream>,
-    control: UnixStream,
+    control: Control,
     output: File,
     started: Instant,
+}
+
+/// The control channel.
+#[derive(Debug)]
+enum Control {
+    /// Nothing was asked for yet.
+    New(UnixStream),
+    /// Ready for commands.
+    Ready(Qmp),
+    /// It broke off.
+    Gone,
+}
+
+impl Control {
+    async fn qmp(&mut self) -> io::Result<&mut Qmp> {
+        if let Control::New(_) = self
+            && let Control::New(stream) = std::mem::replace(self, Control::Gone)
+        {
+            *self = Control::Ready(Qmp::negotiate(stream).await?);
+        }
+        match self {
+            Control::Ready(qmp) => Ok(qmp),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
 }
 
 impl Machine {
@@ -190,12 +220,21 @@ impl Machine {
         let (console, capture) = Console::capture(connected.console, console_log)
             .await
             .map_err(|source| host("write the console log", console_log, source))?;
+        let mut control = Control::New(connected.control);
+        let identities = config.identities();
+        if !identities.is_empty() {
+            let failed = |source| host("control", &program, source);
+            // QEMU answers once it has made all of the machine's devices.
+            let qmp = control.qmp().await.map_err(failed)?;
+            nvme_identity::give(process.pid(), &identities)?;
+            qmp.resume().await.map_err(failed)?;
+        }
         Ok(Machine {
             process,
             console,
             capture,
             report: Some(connected.report),
-            control: connected.control,
+            control,
             output,
             started,
         })
@@ -231,12 +270,12 @@ impl Machine {
     pub async fn shut_down(self, patience: Duration) -> io::Result<bool> {
         let Machine {
             process,
-            control,
+            mut control,
             mut capture,
             ..
         } = self;
         let pressed = async {
-            Qmp::negotiate(control).await?.power_button().await?;
+            control.qmp().await?.power_button().await?;
             process.wait().await
         };
         let ended = tokio::time::timeout(patience, pressed).await;
@@ -247,6 +286,16 @@ impl Machine {
             Ok(status) => Ok(status?.success()),
             Err(_) => Ok(false),
         }
+    }
+
+    /// Presses the power button: the guest is asked to shut down, and may or may not.
+    pub async fn press_power_button(&mut self) -> io::Result<()> {
+        self.control.qmp().await?.power_button().await
+    }
+
+    /// Kills the machine; that it is gone is for [`Machine::wait`] to say.
+    pub fn kill_now(&self) {
+        self.process.kill();
     }
 
     /// Kills the machine and waits for the last of its console to be in the file.

@@ -46,6 +46,10 @@ pub struct InstanceMetadata {
     pub public_key: Option<PublicKey>,
     /// User data, as the instance gets it (decoded).
     pub user_data: Option<Vec<u8>>,
+    /// The instance's tags, where it was asked for that the service tells them.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Further leaves under `meta-data/`, by path; they go before those made of the fields above.
+    pub more: BTreeMap<String, String>,
 }
 
 /// What stands at a path of the service.
@@ -146,6 +150,10 @@ impl InstanceMetadata {
             // The one listing that is not made of names of its children.
             leaves.insert("public-keys/".to_owned(), format!("0={}", key.name));
         }
+        for (key, value) in self.tags.iter().flatten() {
+            leaves.insert(format!("tags/instance/{key}"), value.clone());
+        }
+        leaves.extend(self.more.clone());
         leaves
     }
 
@@ -225,6 +233,8 @@ pub(super) mod tests {
                 openssh_key: "ssh-ed25519 AAAA me".to_owned(),
             }),
             user_data: Some(b"#!/bin/sh\n".to_vec()),
+            tags: None,
+            more: BTreeMap::new(),
         }
     }
 
@@ -290,6 +300,34 @@ pub(super) mod tests {
         instance.user_data = None;
         assert_eq!(instance.find("/latest/meta-data/public-keys/"), None);
         assert_eq!(instance.find("/latest/user-data"), None);
+    }
+
+    #[test]
+    fn tags_and_further_leaves() {
+        let mut instance = example();
+        let pairs = |list: &[(&str, &str)]| {
+            let owned = list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            owned.collect::<BTreeMap<_, _>>()
+        };
+        instance.tags = Some(pairs(&[("Name", "a b"), ("role", "db")]));
+        instance.more = pairs(&[
+            ("block-device-mapping/ebs1", "sdf"),
+            ("block-device-mapping/root", "/dev/sda1"),
+        ]);
+        for (path, expected) in [
+            ("tags/instance", "Name\nrole"),
+            ("tags/instance/Name", "a b"),
+            ("block-device-mapping", "ami\nebs1\nroot"),
+            ("block-device-mapping/root", "/dev/sda1"),
+        ] {
+            let found = instance.find(&format!("/latest/meta-data/{path}"));
+            assert_eq!(
+                found.map(|found| found.body),
+                Some(expected.as_bytes().to_vec()),
+                "{path}"
+            );
+        }
+        assert_eq!(example().find("/latest/meta-data/tags/"), None);
     }
 
     #[test]

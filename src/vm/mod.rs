@@ -4,6 +4,9 @@
 //! NVMe, serial console), a metadata service at 169.254.169.254 that is all its network, and
 //! user data by which the guest checks itself and reports over its second serial port.
 //!
+//! The sandbox's instances are such machines too, with disks that are written and named as EC2
+//! names them, and a way to the sandbox's endpoint (see `crate::sandbox::machines`).
+//!
 //! | part | subject |
 //! |---|---|
 //! | [`trial`] | the test as a whole, its deadline and its errors |
@@ -13,6 +16,7 @@
 //! | [`accel`], [`probe`], [`firmware`] | KVM or emulation, and whether KVM works; BIOS or UEFI |
 //! | [`console`] | the serial console: log, last lines, login prompt, panic |
 //! | [`metadata`], [`imds`], [`relay`] | what an instance knows of itself, the service that tells it, the way there |
+//! | [`nvme_identity`] | disks that introduce themselves as EBS volumes |
 //! | [`process`] | nothing that runs after us |
 
 pub mod accel;
@@ -24,6 +28,7 @@ pub mod guest;
 pub mod imds;
 pub mod machine;
 pub mod metadata;
+pub mod nvme_identity;
 pub mod probe;
 pub mod process;
 pub mod qmp;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 /// A running program. Dropping it kills the program.
 #[derive(Debug)]
 pub struct Supervised {
+    pid: Pid,
     pidfd: OwnedFd,
     exit: watch::Receiver<Option<ExitStatus>>,
 }
@@ -80,7 +81,7 @@ impl Supervised {
                 let pid = Pid::from_child(&child);
                 match pidfd_open(pid, PidfdFlags::empty()) {
                     Ok(pidfd) => {
-                        let _ = report_start.send(Ok(pidfd));
+                        let _ = report_start.send(Ok((pid, pidfd)));
                     }
                     Err(error) => {
                         let _ = child.kill();
@@ -91,10 +92,10 @@ impl Supervised {
                     let _ = report_exit.send(Some(status));
                 }
             })?;
-        let pidfd = started
+        let (pid, pidfd) = started
             .recv()
             .map_err(|_| io::Error::other("the supervising thread ended"))??;
-        Ok(Supervised { pidfd, exit })
+        Ok(Supervised { pid, pidfd, exit })
     }
 
     /// Waits until the program ends.
@@ -105,6 +106,11 @@ impl Supervised {
             .await
             .map_err(|_| io::Error::other("the program could not be waited for"))?;
         status.ok_or_else(|| io::Error::other("the program has no exit status"))
+    }
+
+    /// The program's number, which is another program's once this one has ended.
+    pub fn pid(&self) -> Pid {
+        self.pid
     }
 
     /// Kills the program. That it is gone is for [`Supervised::wait`] to say: one that

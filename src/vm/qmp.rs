@@ -31,6 +31,11 @@ impl Qmp {
         self.execute("system_powerdown").await
     }
 
+    /// Starts the processors of a machine that was started with `-S`.
+    pub async fn resume(&mut self) -> io::Result<()> {
+        self.execute("cont").await
+    }
+
     async fn execute(&mut self, command: &str) -> io::Result<()> {
         let line = format!("{}\n", json!({ "execute": command }));
         self.stream.get_mut().write_all(line.as_bytes()).await?;

@@ -1,5 +1,6 @@
 //! Boots an image, has it check itself, and says how it went.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -475,5 +476,7 @@ fn instance(config: &TestConfig) -> InstanceMetadata {
             openssh_key: TEST_KEY.to_owned(),
         }),
         user_data: Some(user_data.into_bytes()),
+        tags: None,
+        more: BTreeMap::new(),
     }
 }
