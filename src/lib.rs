@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! profile → overlay → plan → apk → image → builder        vm (boots what was built)
-//!                          cli (one file a command)       ui (progress, tables, JSON)
+//! sandbox (a local AWS, over vm)  cli (one file a command)  ui (progress, tables, JSON)
 //! ```
 //!
 //! | room | subject |
@@ -18,6 +18,7 @@
 //! | [`image`] | root tree, scripts, boot loader, file systems, partition table, manifest |
 //! | [`builder`] | from a plan to an image in a folder, on this machine |
 //! | [`vm`] | QEMU, the metadata service, the serial console, checks inside the guest |
+//! | [`sandbox`] | a local AWS: endpoint, services, block data, machines, faults |
 //! | [`cli`] | the commands: arguments and output, no logic |
 //! | [`ui`] | what users see: progress, tables, JSON, errors |
 //!
@@ -37,6 +38,7 @@ pub mod interrupt;
 pub mod overlay;
 pub mod plan;
 pub mod profile;
+pub mod sandbox;
 mod text_form;
 pub mod ui;
 pub mod vm;

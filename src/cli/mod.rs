@@ -6,6 +6,7 @@ mod packages;
 mod privileges;
 mod profile;
 mod render;
+mod sandbox;
 mod test;
 
 use std::path::PathBuf;
@@ -71,6 +72,8 @@ enum Command {
     Build(build::BuildArgs),
     /// Boot an image and check it from inside
     Test(test::TestArgs),
+    /// A local AWS with real disks and real machines: start, env
+    Sandbox(sandbox::SandboxArgs),
     /// Run scripts inside a root (started by `build` itself)
     #[command(hide = true)]
     Jail(internal::JailArgs),
@@ -156,6 +159,7 @@ impl Cli {
             Command::Packages(args) => args.run(ui),
             Command::Build(args) => args.run(ui, &config()?),
             Command::Test(args) => args.run(ui, &config()?),
+            Command::Sandbox(args) => args.run(ui),
             Command::Jail(args) => args.run(),
             Command::MetadataRelay(args) => args.run(),
         }
@@ -165,10 +169,7 @@ impl Cli {
 /// Runs the asynchronous part of a command. Ctrl-C and SIGTERM end it in order: what it holds is
 /// dropped, so machines are stopped and half-written folders removed.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         // A task of its own: the work may be blocking this thread when the signal comes.
         let signal = tokio::spawn(async {
             let name = wait_for_signal().await;
@@ -185,6 +186,12 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
             name = signal => Err(interrupted(name.unwrap_or("interrupted"))),
         }
     })
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
 }
 
 async fn wait_for_signal() -> &'static str {

@@ -13,6 +13,8 @@ use crate::image::install::InstallError;
 use crate::image::manifest::ManifestError;
 use crate::plan::{PlanError, WriteError};
 use crate::profile::ProfileError;
+use crate::sandbox::SandboxError;
+use crate::sandbox::server::EnvironmentError;
 use crate::vm::VmError;
 
 /// How a command ends.
@@ -148,6 +150,23 @@ impl From<ManifestError> for Failure {
 impl From<VmError> for Failure {
     fn from(error: VmError) -> Failure {
         Failure::failed(chain(&error), error.advice())
+    }
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Failure {
+        match error {
+            SandboxError::Account(_) | SandboxError::Limit(_) | SandboxError::Scale { .. } => {
+                Failure::bad_input(chain(&error), error.advice())
+            }
+            _ => Failure::failed(chain(&error), error.advice()),
+        }
+    }
+}
+
+impl From<EnvironmentError> for Failure {
+    fn from(error: EnvironmentError) -> Failure {
+        Failure::bad_input(chain(&error), error.advice())
     }
 }
 

@@ -76,6 +76,14 @@ impl Ui {
         }
     }
 
+    /// Says what the user should know, even where nothing but results is wanted.
+    pub fn warn(&self, text: &str) {
+        match self.log {
+            LogFormat::Text => eprintln!("warning: {text}"),
+            LogFormat::Json => tracing::warn!("{text}"),
+        }
+    }
+
     /// Sets up logs on standard error: warnings, with `-v` information, with `-vv` everything of
     /// this program; `RUST_LOG` wins.
     pub fn start_logs(&self, verbose: u8) {

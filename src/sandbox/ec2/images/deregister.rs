@@ -1,0 +1,55 @@
+//! DeregisterImage: the end of an image, and of its snapshots if that is asked for.
+
+use super::{Image, access};
+use crate::sandbox::context::Context;
+use crate::sandbox::ec2::snapshots;
+use crate::sandbox::error::ServiceError;
+use crate::sandbox::wire::query::Params;
+use crate::sandbox::wire::xml::Xml;
+use crate::sandbox::world::World;
+
+/// DeregisterImage.
+pub fn deregister_image(
+    context: &Context,
+    world: &mut World,
+    params: &mut Params,
+) -> Result<Xml, ServiceError> {
+    let id = params.required("ImageId")?;
+    let delete = params.flag("DeleteAssociatedSnapshots")?.unwrap_or(false);
+    params.finish()?;
+    let image = access::check_own(context, world, &id)?.clone();
+    image.protection.check(&id, context.now)?;
+    world.ec2.images.remove(&id);
+    world.tags.forget(&id);
+    let mut xml = Xml::new();
+    xml.text("return", true);
+    if delete {
+        let results: Vec<(&str, &str)> = image
+            .snapshots()
+            .map(|snapshot| (snapshot, delete_snapshot(context, world, snapshot)))
+            .collect();
+        xml.list("deleteSnapshotResultSet", results, |xml, (id, code)| {
+            xml.text("snapshotId", id).text("returnCode", code);
+        });
+    }
+    world.ec2.images_state.deregistered.insert(id, image);
+    Ok(xml)
+}
+
+/// Deletes a snapshot that the image had; the result is in EC2's words. One that another image has
+/// too, whoever's that is, stays.
+fn delete_snapshot(context: &Context, world: &mut World, id: &str) -> &'static str {
+    let has_it = |other: &Image| other.snapshots().any(|snapshot| snapshot == id);
+    if world.ec2.images.values().any(has_it) {
+        return "skipped";
+    }
+    let is_own = |snapshot: &snapshots::Snapshot| snapshot.owner == context.caller.account;
+    match world.ec2.snapshots.get(id).map(is_own) {
+        Some(true) => {
+            snapshots::delete(world, id);
+            "success"
+        }
+        Some(false) => "missing-permissions",
+        None => "client-error",
+    }
+}

@@ -1,0 +1,316 @@
+//! An instance's machine from its start to its end, and what is asked of it meanwhile.
+
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+
+use super::guest;
+use super::{Command, console_file, end};
+use crate::sandbox::ec2::instances::{self, Ending, StateReason};
+use crate::sandbox::shared::Shared;
+use crate::vm::imds::{Access, MetadataServer, MetadataService};
+use crate::vm::machine::{Machine, MachineError};
+use crate::workdir::WorkDir;
+
+/// A guest that is still booting misses the power button, so it is pressed again after so long.
+const PRESS_AGAIN: Duration = Duration::from_secs(5);
+/// A guest is given so long to shut down for a reboot; then its power is cut.
+const REBOOT_PATIENCE: Duration = Duration::from_secs(90);
+/// The QEMU of a sandbox that was killed dies with it, but the kernel may take a moment to let go
+/// of its volumes.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_RETRY: Duration = Duration::from_millis(200);
+
+/// Runs the machine of an instance until it has ended, and notes what becomes of the instance.
+pub(super) async fn live(shared: &Arc<Shared>, id: &str, mut commands: UnboundedReceiver<Command>) {
+    match run(shared, id, &mut commands).await {
+        Ok(ending) => end(shared, id, &ending),
+        Err(reason) => {
+            let noted = shared.transact(|world| {
+                instances::launch_failed(world, &shared.clock, id, reason);
+                Ok(())
+            });
+            if let Err(error) = noted {
+                tracing::error!(%error, instance = id, "sandbox: cannot note a failed launch");
+            }
+        }
+    }
+    // Whoever asks from now on is told that nobody listens; what was asked before is done.
+    commands.close();
+    while let Some(command) = commands.recv().await {
+        if let Command::Stop(_) = command {
+            end(shared, id, &Ending::Off);
+        }
+    }
+}
+
+/// Runs the machine. An error is why the launch comes to nothing.
+async fn run(
+    shared: &Arc<Shared>,
+    id: &str,
+    commands: &mut UnboundedReceiver<Command>,
+) -> Result<Ending, StateReason> {
+    tokio::select! {
+        there = data(shared, id) => there?,
+        () = stop_asked(commands) => return Ok(Ending::Off),
+    }
+    loop {
+        let mut machine = match Running::start(shared, id).await {
+            Ok(machine) => machine,
+            Err(why) => {
+                tracing::warn!(instance = id, %why, "sandbox: an instance does not start");
+                return Ok(Ending::Broken(why));
+            }
+        };
+        let noted = shared.transact(|world| {
+            instances::booted(world, &shared.clock, id);
+            Ok(())
+        });
+        if let Err(error) = noted {
+            return Ok(Ending::Broken(error.to_string()));
+        }
+        tracing::info!(instance = id, "sandbox: an instance runs");
+        match machine.attend(commands).await {
+            Outcome::Ended(ending) => return Ok(ending),
+            Outcome::BootAgain => {}
+        }
+    }
+}
+
+/// Waits until the data of an instance's volumes is there.
+async fn data(shared: &Arc<Shared>, id: &str) -> Result<(), StateReason> {
+    let mut changes = shared.changes();
+    loop {
+        changes.mark_unchanged();
+        let there = shared.read(|world| instances::data_is_there(world, id));
+        match there {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(reason) => return Err(reason),
+        }
+        if changes.changed().await.is_err() {
+            // The sandbox is being closed, and this task with it.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn stop_asked(commands: &mut UnboundedReceiver<Command>) {
+    loop {
+        match commands.recv().await {
+            Some(Command::Stop(_)) => return,
+            Some(Command::Reboot) => {}
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What follows when a machine is off.
+enum Outcome {
+    Ended(Ending),
+    BootAgain,
+}
+
+/// A machine that runs, with all that its guest talks to.
+struct Running {
+    machine: Machine,
+    _metadata: MetadataServer,
+    /// Last, since the others have their sockets in it.
+    _folder: WorkDir,
+}
+
+impl Running {
+    /// Starts the machine. An error says why it does not run.
+    async fn start(shared: &Arc<Shared>, id: &str) -> Result<Running, String> {
+        let parent = std::env::temp_dir();
+        let folder = WorkDir::new(&parent, "alpine-ami-instance-")
+            .map_err(|error| format!("cannot make a folder in {}: {error}", parent.display()))?;
+        let socket = folder.path().join("imds");
+        let metadata = serve_metadata(shared, id, &socket)?;
+        let program = shared.machines.program.as_deref();
+        let program = program.ok_or("the sandbox does not know its own program")?;
+        let arch = shared
+            .read(|world| {
+                let instance = world.ec2.instances.get(id)?;
+                guest::arch(&instance.architecture)
+            })
+            .ok_or("no machine has its architecture")?;
+        let accel = shared.machines.accel(arch).await?;
+        let config = guest::machine(shared, id, accel, program, &socket)?;
+        let console = console_file(shared, id);
+        if let Some(parent) = console.parent() {
+            std::fs::create_dir_all(parent)
+                .map_err(|error| format!("cannot make {}: {error}", parent.display()))?;
+        }
+        let given_up = Instant::now() + LOCK_PATIENCE;
+        let mut attempt = 0;
+        let machine = loop {
+            // Sockets of an attempt before are in the way of the next.
+            let own = folder
+                .folder(&format!("machine{attempt}"))
+                .map_err(|error| format!("cannot make a folder: {error}"))?;
+            match Machine::start(&config, accel, &own, &console).await {
+                Ok(machine) => break machine,
+                Err(error) if is_locked(&error) && Instant::now() < given_up => {
+                    tokio::time::sleep(LOCK_RETRY).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        };
+        Ok(Running {
+            machine,
+            _metadata: metadata,
+            _folder: folder,
+        })
+    }
+
+    /// Does what is asked of the machine until it is off.
+    async fn attend(&mut self, commands: &mut UnboundedReceiver<Command>) -> Outcome {
+        let mut asked = Asked::default();
+        loop {
+            tokio::select! {
+                status = self.machine.wait() => {
+                    // What is still on its way from the console belongs into its file.
+                    if let Err(error) = self.machine.finish_console().await {
+                        tracing::warn!(%error, "sandbox: a console is not whole");
+                    }
+                    return self.outcome(&asked, status);
+                }
+                Some(command) = commands.recv() => asked.add(command, Instant::now()),
+                () = reached(asked.deadline()) => {}
+            }
+            if asked.is_over(Instant::now()) {
+                asked.killed = true;
+                self.machine.kill_now();
+            } else if asked.presses(Instant::now())
+                && let Err(error) = self.machine.press_power_button().await
+            {
+                // It is just ending, or it will be killed when its time is up.
+                tracing::debug!(%error, "sandbox: a guest cannot be asked to shut down");
+            }
+        }
+    }
+
+    fn outcome(&self, asked: &Asked, status: std::io::Result<ExitStatus>) -> Outcome {
+        match status {
+            _ if asked.reboot && !asked.stop => Outcome::BootAgain,
+            Ok(status) if status.success() || asked.killed => Outcome::Ended(Ending::Off),
+            Ok(status) => Outcome::Ended(Ending::Broken(format!(
+                "QEMU ended ({status}): {}",
+                self.machine.output()
+            ))),
+            Err(error) => Outcome::Ended(Ending::Broken(error.to_string())),
+        }
+    }
+}
+
+/// What a machine was asked for since it was started.
+#[derive(Debug, Default)]
+struct Asked {
+    stop: bool,
+    reboot: bool,
+    killed: bool,
+    /// When its power is cut.
+    patience_ends: Option<Instant>,
+    /// When the power button is pressed next.
+    press: Option<Instant>,
+}
+
+impl Asked {
+    fn add(&mut self, command: Command, now: Instant) {
+        let patience = match command {
+            Command::Stop(patience) => {
+                self.stop = true;
+                patience.duration()
+            }
+            Command::Reboot => {
+                self.reboot = true;
+                REBOOT_PATIENCE
+            }
+        };
+        let ends = now + patience;
+        self.patience_ends = Some(self.patience_ends.map_or(ends, |before| before.min(ends)));
+        self.press.get_or_insert(now);
+    }
+
+    /// When there is something to do next.
+    fn deadline(&self) -> Option<Instant> {
+        if self.killed {
+            return None;
+        }
+        [self.patience_ends, self.press].into_iter().flatten().min()
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        !self.killed && self.patience_ends.is_some_and(|end| end <= now)
+    }
+
+    /// Whether the power button is pressed now.
+    fn presses(&mut self, now: Instant) -> bool {
+        match self.press {
+            Some(at) if at <= now && !self.killed => {
+                self.press = Some(now + PRESS_AGAIN);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn serve_metadata(shared: &Arc<Shared>, id: &str, socket: &Path) -> Result<MetadataServer, String> {
+    let (_, at_start) = guest::metadata(shared, id).ok_or("the instance is not there any more")?;
+    let service = MetadataService::changing({
+        let (shared, id) = (Arc::clone(shared), id.to_owned());
+        move || {
+            guest::metadata(&shared, &id).unwrap_or_else(|| (Access::Off, Arc::clone(&at_start)))
+        }
+    });
+    MetadataServer::on_socket(service, socket)
+        .map_err(|error| format!("cannot serve metadata on {}: {error}", socket.display()))
+}
+
+/// Whether another QEMU still has one of the volumes.
+fn is_locked(error: &MachineError) -> bool {
+    matches!(error, MachineError::Refused { output, .. } if output.contains("lock"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Patience;
+    use super::*;
+
+    #[tokio::test]
+    async fn the_shortest_patience_counts() {
+        let now = Instant::now();
+        let mut asked = Asked::default();
+        assert_eq!(asked.deadline(), None);
+        asked.add(Command::Stop(Patience::Usual), now);
+        assert!(asked.presses(now), "at once");
+        assert!(!asked.presses(now), "and not at once again");
+        assert_eq!(asked.deadline(), Some(now + PRESS_AGAIN));
+        assert!(asked.presses(now + PRESS_AGAIN));
+        let short = Patience::Short.duration();
+        assert!(!asked.is_over(now + short));
+        asked.add(Command::Stop(Patience::Short), now);
+        assert!(asked.is_over(now + short));
+        asked.add(Command::Stop(Patience::Usual), now);
+        assert!(asked.is_over(now + short), "not made longer");
+        asked.add(Command::Stop(Patience::None), now);
+        assert!(asked.is_over(now));
+        asked.killed = true;
+        assert_eq!(asked.deadline(), None);
+        assert!(!asked.is_over(now));
+    }
+}

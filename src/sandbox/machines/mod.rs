@@ -1,0 +1,287 @@
+//! Virtual machines of EC2's instances: one task for each instance that is to run.
+//!
+//! | part | subject |
+//! |---|---|
+//! | [`life`] | an instance's machine from its start to its end, and what is asked of it meanwhile |
+//! | [`guest`] | the machine's hardware, and what its metadata service tells |
+
+mod guest;
+mod life;
+#[cfg(test)]
+mod real_tests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OnceCell, mpsc};
+use tokio::task::JoinHandle;
+
+use super::ec2::instances::{self, Ending, Phase};
+use super::shared::Shared;
+use crate::arch::{Arch, Firmware};
+use crate::vm::accel::{self, Accel};
+use crate::vm::machine::qemu;
+
+pub use crate::vm::command::ENDPOINT as GUEST_ENDPOINT;
+
+/// How instances run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum InstanceMode {
+    /// As QEMU virtual machines.
+    #[default]
+    Qemu,
+    /// Not at all: RunInstances answers with an error.
+    None,
+}
+
+/// How long a guest is given to shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// As long as a slow one takes.
+    Usual,
+    /// Not so long (`Force`).
+    Short,
+    /// It is not asked at all (`SkipOsShutdown`).
+    None,
+}
+
+impl Patience {
+    fn duration(self) -> Duration {
+        match self {
+            Patience::Usual => Duration::from_secs(90),
+            Patience::Short => Duration::from_secs(20),
+            Patience::None => Duration::ZERO,
+        }
+    }
+}
+
+/// Work on machines, done after the change that asks for it is kept. Each names an instance.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// Its machine is to run.
+    Run(String),
+    /// Its machine is to end; the instance's phase says what comes then.
+    Stop(String, Patience),
+    /// Its guest is to boot again.
+    Reboot(String),
+}
+
+/// What is asked of a machine that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Command {
+    Stop(Patience),
+    Reboot,
+}
+
+/// A machine's task.
+#[derive(Debug)]
+struct Running {
+    commands: mpsc::UnboundedSender<Command>,
+    task: JoinHandle<()>,
+}
+
+/// The machines that run.
+#[derive(Debug)]
+pub struct Machines {
+    mode: InstanceMode,
+    program: Option<PathBuf>,
+    accel: [OnceCell<Accel>; 2],
+    running: Mutex<BTreeMap<String, Running>>,
+    #[cfg(test)]
+    bench: std::sync::atomic::AtomicBool,
+}
+
+impl Machines {
+    /// No machine yet. `program` is this program's own file, which relays what guests send.
+    pub fn new(mode: InstanceMode, program: Option<PathBuf>) -> Machines {
+        Machines {
+            mode,
+            program,
+            accel: [OnceCell::new(), OnceCell::new()],
+            running: Mutex::default(),
+            #[cfg(test)]
+            bench: std::sync::atomic::AtomicBool::new(false),
+        }
+    }
+
+    /// How instances run.
+    pub fn mode(&self) -> InstanceMode {
+        self.mode
+    }
+
+    /// Whether instances of an architecture (as EC2 names it) can run.
+    ///
+    /// # Errors
+    /// Why they cannot, for the caller to read.
+    pub fn check(&self, architecture: &str, firmware: Firmware) -> Result<(), String> {
+        #[cfg(test)]
+        if self.is_bench() {
+            return Ok(());
+        }
+        if self.mode == InstanceMode::None {
+            return Err(
+                "This sandbox runs without instances (it was started with --instances none)"
+                    .to_owned(),
+            );
+        }
+        if self.program.is_none() {
+            return Err(
+                "This sandbox does not know its own program, without which no instance runs"
+                    .to_owned(),
+            );
+        }
+        let cannot = |error: &dyn std::fmt::Display, advice: Option<String>| match advice {
+            Some(advice) => format!("The sandbox cannot run instances: {error}; {advice}"),
+            None => format!("The sandbox cannot run instances: {error}"),
+        };
+        let arch = guest::arch(architecture)
+            .ok_or_else(|| cannot(&format!("no machine is {architecture}"), None))?;
+        qemu(arch).map_err(|error| cannot(&error, error.advice()))?;
+        crate::vm::firmware::find(arch, firmware)
+            .map_err(|error| cannot(&error, error.advice()))?;
+        Ok(())
+    }
+
+    /// Ends every machine at once. The instances stay as they are: with the next start of the
+    /// sandbox they boot from their volumes, as after a power failure.
+    pub fn close(&self) {
+        for (_, running) in std::mem::take(&mut *self.running()) {
+            running.task.abort();
+        }
+    }
+
+    /// Has tests do without machines: instances run and end as they are told, at once.
+    #[cfg(test)]
+    pub(crate) fn pretend(&self) {
+        self.bench.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    fn is_bench(&self) -> bool {
+        self.bench.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// How instructions of an architecture are run; found out once.
+    async fn accel(&self, arch: Arch) -> Result<Accel, String> {
+        let cell = match arch {
+            Arch::X86_64 => &self.accel[0],
+            Arch::Aarch64 => &self.accel[1],
+        };
+        let program = qemu(arch).map_err(|error| error.to_string())?;
+        let chosen = cell
+            .get_or_try_init(|| accel::choose(arch, &program))
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(*chosen)
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks something of a machine's task; false where there is none that listens.
+    fn send(&self, id: &str, command: Command) -> bool {
+        self.running()
+            .get(id)
+            .is_some_and(|running| running.commands.send(command).is_ok())
+    }
+}
+
+/// The file that the console of an instance's machine is written to.
+pub fn console_file(shared: &Shared, id: &str) -> PathBuf {
+    shared.folder.join("machines").join(id).join("console.log")
+}
+
+/// Does an order.
+pub fn perform(shared: &Arc<Shared>, order: Order) {
+    #[cfg(test)]
+    if shared.machines.is_bench() {
+        return tests::perform(shared, order);
+    }
+    match order {
+        Order::Run(id) => run(shared, id),
+        Order::Stop(id, patience) => {
+            if !shared.machines.send(&id, Command::Stop(patience)) {
+                end(shared, &id, &Ending::Off);
+            }
+        }
+        Order::Reboot(id) => {
+            // One that has ended meanwhile has nothing to reboot.
+            shared.machines.send(&id, Command::Reboot);
+        }
+    }
+}
+
+/// Starts an instance's task, after the one that it may have had before.
+fn run(shared: &Arc<Shared>, id: String) {
+    let mut running = shared.machines.running();
+    let before = running.remove(&id).map(|running| running.task);
+    let (commands, asked) = mpsc::unbounded_channel();
+    let task = shared.runtime().spawn({
+        let (shared, id) = (Arc::clone(shared), id.clone());
+        async move {
+            if let Some(before) = before {
+                // However that one ended: its machine is gone.
+                let _ = before.await;
+            }
+            life::live(&shared, &id, asked).await;
+        }
+    });
+    running.insert(id, Running { commands, task });
+}
+
+/// The machine of an instance has ended.
+fn end(shared: &Arc<Shared>, id: &str, ending: &Ending) {
+    let ended = shared.transact(|world| {
+        instances::ended(world, &shared.clock, id, ending);
+        Ok(())
+    });
+    if let Err(error) = ended {
+        tracing::error!(%error, instance = id, "sandbox: cannot note that an instance has ended");
+    }
+}
+
+/// Takes up what a killed sandbox left unfinished: instances that should run are booted from their
+/// volumes, those that were being stopped are.
+pub fn recover(shared: &Arc<Shared>) {
+    let found: Vec<_> = shared.read(|world| {
+        let instances = world.ec2.instances.values();
+        instances
+            .map(|instance| {
+                let machine = (instance.architecture.clone(), instance.firmware);
+                (instance.id.clone(), instance.phase.clone(), machine)
+            })
+            .collect()
+    });
+    for (id, phase, (architecture, firmware)) in &found {
+        match phase {
+            Phase::Pending { .. } | Phase::Running { .. } => {
+                match shared.machines.check(architecture, *firmware) {
+                    Ok(()) => perform(shared, Order::Run(id.clone())),
+                    Err(why) => end(shared, id, &Ending::Broken(why)),
+                }
+            }
+            Phase::Stopping | Phase::ShuttingDown => end(shared, id, &Ending::Off),
+            Phase::Stopped | Phase::Terminated { .. } => {}
+        }
+    }
+    let known = |name: &str| found.iter().any(|(id, _, _)| id == name);
+    forget_folders(shared, known);
+}
+
+/// Removes the folders of instances that are not remembered any more.
+fn forget_folders(shared: &Shared, known: impl Fn(&str) -> bool) {
+    let entries = std::fs::read_dir(shared.folder.join("machines"));
+    for entry in entries.into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(&known)
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(%error, folder = %entry.path().display(), "sandbox: cannot remove");
+        }
+    }
+}
