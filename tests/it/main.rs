@@ -6,6 +6,7 @@ mod mirrors;
 mod profiles;
 mod reference;
 mod render;
+mod sandbox;
 mod solver_against_apk;
 mod solver_cases;
 mod support;
