@@ -1,11 +1,11 @@
 //! coldsnap, awslabs's client of the EBS direct APIs, uploads and downloads.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::place::{HOME, Place};
+use crate::support::skip;
 
 /// What is uploaded: 64 MiB in which no two blocks are the same.
 const SIZE: usize = 64 << 20;
@@ -73,12 +73,4 @@ fn noise(size: usize) -> Vec<u8> {
         bytes.extend_from_slice(&state.to_le_bytes());
     }
     bytes
-}
-
-/// Says, past the test runner's capture, that something was not tested, and why.
-fn skip(test: &str, why: &str) {
-    let line = format!("skipped: {test}: {why}\n");
-    std::io::stderr()
-        .write_all(line.as_bytes())
-        .expect("standard error is open");
 }

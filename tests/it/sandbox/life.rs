@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ use super::place::{ABROAD, CUSTOMER, HOME, PUBLISHER, Place};
 
 #[test]
 fn from_bucket_to_deregistration() {
-    let place = Place::new();
+    let place = Place::with_machines();
     let publisher = Cli::new(&place, "publisher");
     let customer = Cli::new(&place, "customer");
     assert_eq!(
@@ -29,13 +30,17 @@ fn from_bucket_to_deregistration() {
     let key = a_key_abroad(&publisher);
     let copy = a_copy_abroad_is_encrypted(&publisher, &image, &key);
     the_customer_sees_what_is_shared(&publisher, &customer, &copy);
-    the_customer_may_use_the_key(&publisher, &customer, &copy, &key);
+    the_launch_permission_is_not_enough(&customer, &copy, &key);
+    the_customer_may_use_the_key(&publisher, &customer, &key);
+    it_runs(&place, &customer, &copy);
     both_images_end(&publisher, &customer, &[(HOME, &image), (ABROAD, &copy)]);
 }
 
 /// A file of two blocks goes through S3 and back, also by a presigned URL. Returns what came back.
 fn a_bucket_keeps_a_disk(place: &Place, publisher: &Cli) -> PathBuf {
-    let sent = publisher.file("disk.img", &[vec![1; BLOCK], vec![2; BLOCK]].concat());
+    let mut disk = boot_sector(&publisher.home);
+    disk.resize(BLOCK, 0);
+    let sent = publisher.file("disk.img", &[disk, vec![2; BLOCK]].concat());
     let got = publisher.home.join("got.img");
     let (sent, got) = (text(&sent), text(&got));
     publisher.run(&["s3", "mb", "s3://life-of-an-image"]);
@@ -147,7 +152,7 @@ fn the_snapshot_becomes_an_image(publisher: &Cli, snapshot: &str) -> String {
         "--virtualization-type",
         "hvm",
         "--boot-mode",
-        "uefi-preferred",
+        "legacy-bios",
         "--ena-support",
         "--imds-support",
         "v2.0",
@@ -159,7 +164,7 @@ fn the_snapshot_becomes_an_image(publisher: &Cli, snapshot: &str) -> String {
     let image = string(&registered["ImageId"]);
     publisher.run(&["ec2", "wait", "image-available", "--image-ids", &image]);
     let described = publisher.image(HOME, &image);
-    assert_eq!(described["BootMode"], "uefi-preferred");
+    assert_eq!(described["BootMode"], "legacy-bios");
     assert_eq!(described["ImdsSupport"], "v2.0");
     assert_eq!(
         described["Tags"],
@@ -282,13 +287,19 @@ fn the_customer_sees_what_is_shared(publisher: &Cli, customer: &Cli, copy: &str)
     assert_eq!(images[0]["Tags"], Value::Null, "tags are their owner's");
 }
 
-/// The launch permission is not enough; a grant makes it so. Without machines, the launch that is
-/// allowed answers so.
-fn the_customer_may_use_the_key(publisher: &Cli, customer: &Cli, copy: &str, key: &str) {
+/// Without the key the launch is accepted and comes to nothing.
+fn the_launch_permission_is_not_enough(customer: &Cli, copy: &str, key: &str) {
     customer.refused(
         "AccessDeniedException",
         &["kms", "describe-key", "--region", ABROAD, "--key-id", key],
     );
+    let instance = launch(customer, copy);
+    wait_for(customer, "instance-terminated", &instance);
+    let seen = describe(customer, &instance);
+    assert_eq!(seen["StateReason"]["Code"], "Client.InternalError");
+}
+
+fn the_customer_may_use_the_key(publisher: &Cli, customer: &Cli, key: &str) {
     let granted = publisher.json(&[
         "kms",
         "create-grant",
@@ -312,19 +323,136 @@ fn the_customer_may_use_the_key(publisher: &Cli, customer: &Cli, copy: &str, key
     assert!(!string(&granted["GrantToken"]).is_empty());
     let seen = customer.json(&["kms", "describe-key", "--region", ABROAD, "--key-id", key]);
     assert_eq!(seen["KeyMetadata"]["Arn"], key);
+}
+
+/// The guest says so on its console, writes to its disk and switches itself off.
+fn it_runs(place: &Place, customer: &Cli, copy: &str) {
+    let instance = launch(customer, copy);
+    wait_for(customer, "instance-stopped", &instance);
+    let output = customer.json(&[
+        "ec2",
+        "get-console-output",
+        "--region",
+        ABROAD,
+        "--latest",
+        "--instance-id",
+        &instance,
+    ]);
+    let console = string(&output["Output"]);
+    assert!(console.contains("hello from the boot sector"), "{console}");
+    assert!(console.contains("wrote a sector"), "{console}");
+
+    let seen = describe(customer, &instance);
+    assert_eq!(
+        seen["StateReason"]["Code"],
+        "Client.InstanceInitiatedShutdown"
+    );
+    let volume = string(&seen["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]);
+    let made = customer.json(&[
+        "ec2",
+        "create-snapshot",
+        "--region",
+        ABROAD,
+        "--volume-id",
+        &volume,
+    ]);
+    let snapshot = string(&made["SnapshotId"]);
+    customer.run(&[
+        "ec2",
+        "wait",
+        "snapshot-completed",
+        "--region",
+        ABROAD,
+        "--snapshot-ids",
+        &snapshot,
+    ]);
+    let written = place
+        .customer()
+        .in_region(ABROAD)
+        .get_block(&snapshot, 2)
+        .expect("the block at 1 MiB");
+    // Before the byte in which the guest notes its disk, it is the sector itself.
+    assert_eq!(written[..64], boot_sector(&customer.home)[..64]);
+
+    customer.run(&[
+        "ec2",
+        "terminate-instances",
+        "--region",
+        ABROAD,
+        "--instance-ids",
+        &instance,
+    ]);
+    wait_for(customer, "instance-terminated", &instance);
     customer.refused(
-        "Unsupported",
+        "InvalidVolume.NotFound",
         &[
             "ec2",
-            "run-instances",
+            "describe-volumes",
             "--region",
             ABROAD,
-            "--image-id",
-            copy,
-            "--instance-type",
-            "t3.micro",
+            "--volume-ids",
+            &volume,
         ],
     );
+}
+
+fn launch(customer: &Cli, image: &str) -> String {
+    let launched = customer.json(&[
+        "ec2",
+        "run-instances",
+        "--region",
+        ABROAD,
+        "--image-id",
+        image,
+        "--instance-type",
+        "t3.micro",
+    ]);
+    string(&launched["Instances"][0]["InstanceId"])
+}
+
+fn wait_for(customer: &Cli, what: &str, instance: &str) {
+    customer.run(&[
+        "ec2",
+        "wait",
+        what,
+        "--region",
+        ABROAD,
+        "--instance-ids",
+        instance,
+    ]);
+}
+
+fn describe(customer: &Cli, instance: &str) -> Value {
+    customer.json(&[
+        "ec2",
+        "describe-instances",
+        "--region",
+        ABROAD,
+        "--instance-ids",
+        instance,
+    ])["Reservations"][0]["Instances"][0]
+        .clone()
+}
+
+/// The smallest guest there is, assembled from `boot.S`.
+fn boot_sector(folder: &Path) -> Vec<u8> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sandbox/boot.S");
+    let (object, sector) = (folder.join("boot.o"), folder.join("boot.bin"));
+    let run = |program: &str, args: &[&str], files: [&Path; 2]| {
+        let status = Command::new(program)
+            .args(args)
+            .arg("-o")
+            .args(files)
+            .status()
+            .expect(program);
+        assert!(status.success(), "{program}");
+    };
+    run("as", &["--32"], [&object, &source]);
+    let flat = ["-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary"];
+    run("ld", &flat, [&sector, &object]);
+    let sector = fs::read(sector).expect("a sector");
+    assert_eq!(sector.len(), 512);
+    sector
 }
 
 fn both_images_end(publisher: &Cli, customer: &Cli, images: &[(&str, &str)]) {

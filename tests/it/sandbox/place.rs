@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use alpine_ami::sandbox::machines::InstanceMode;
 use alpine_ami::sandbox::{Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -36,11 +37,26 @@ impl Place {
         place
     }
 
+    /// One whose instances are QEMU machines.
+    pub fn with_machines() -> Place {
+        let place = Place::with(|config| {
+            config.instances = InstanceMode::Qemu;
+            config.program = Some(env!("CARGO_BIN_EXE_alpine-ami").into());
+        });
+        place.limit("rates", json!("unlimited"));
+        place
+    }
+
     /// Nothing in it; states change at once, and rates are AWS's.
     pub fn limited() -> Place {
+        Place::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut SandboxConfig)) -> Place {
         let runtime = runtime();
         let folder = tempfile::tempdir().expect("a folder");
-        let config = SandboxConfig::for_tests(folder.path().join("state"));
+        let mut config = SandboxConfig::for_tests(folder.path().join("state"));
+        change(&mut config);
         let sandbox = runtime.block_on(Sandbox::start(config)).expect("a sandbox");
         Place {
             sandbox: Some(sandbox),
