@@ -17,6 +17,7 @@ use crate::ui::{Failure, Status, Ui};
 
 /// A local AWS with real disks and real machines.
 #[derive(Debug, Args)]
+#[command(after_long_help = after_help())]
 pub(super) struct SandboxArgs {
     #[command(subcommand)]
     command: SandboxCommand,
@@ -42,7 +43,7 @@ struct StartArgs {
     /// Folder that keeps its state; made where it is missing
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on, as IP:PORT; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4566")]
     listen: SocketAddr,
     /// One more account; may be repeated
@@ -52,7 +53,12 @@ struct StartArgs {
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     instances: InstanceMode,
     /// What AWS's durations are multiplied by: 1 is AWS's pace, 0 is at once
-    #[arg(long, value_name = "FACTOR", default_value_t = 0.02)]
+    #[arg(
+        long,
+        value_name = "FACTOR",
+        default_value_t = 0.02,
+        allow_negative_numbers = true
+    )]
     clock_scale: f64,
     /// A quota or a rate other than AWS's, such as images=5 or rates=unlimited; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = limit)]
@@ -67,7 +73,7 @@ struct EnvArgs {
     /// Folder of the sandbox's state
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// Name of the account
+    /// Name or id of the account
     #[arg(long, value_name = "NAME", default_value = "publisher")]
     account: String,
     /// Region that clients take where they are not told another
@@ -80,8 +86,14 @@ fn after_help() -> String {
         "Accounts:
   publisher (111111111111) and customer (222222222222) are there from the start; --account adds
   more, and they stay in the state. Each has an administrator, whose keys `sandbox env` prints. A
-  request's access key decides the account. Roles of any name can be assumed in every account, and
-  Organizations puts accounts into organizations and units.
+  request's access key decides the account. There is no IAM: any caller can assume a role of any
+  name in any account, without that account's trust. Organizations puts accounts into
+  organizations and units.
+
+Limits:
+  --limit takes a quota or a rate by its name, which GET /_sandbox/limits lists: images=5,
+  ec2-copy-image=1/10 (one a second, ten at once), sts=unlimited, rates=unlimited for all rates.
+  After a restart, limits are AWS's again and the record of calls is empty; the clock stays ahead.
 
 {}",
         control::HELP
@@ -128,6 +140,7 @@ impl StartArgs {
             program: Some(program()?),
             limits: self.limit,
         };
+        raise_file_limit();
         runtime()?.block_on(async {
             // From here on, so that a signal right after the first line stops it in order too.
             let signal = tokio::spawn(wait_for_signal());
@@ -152,6 +165,16 @@ impl StartArgs {
             }
         })
     }
+}
+
+/// Connections, snapshots that blocks are put into and machines each hold files open, and the usual
+/// limit of 1,024 is made for programs that use `select`.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With the usual one it runs, too.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn started(environment: &Environment) -> serde_json::Value {
@@ -191,12 +214,26 @@ impl EnvArgs {
                 .iter()
                 .map(|(name, value)| format!("export {name}={}\n", quoted(value)));
             // Whatever of another AWS is set would win, or be sent with these keys.
-            exports.collect::<String>()
-                + "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE\n"
+            let overriding = OVERRIDING.join(" ");
+            format!("{}unset {overriding}\n", exports.collect::<String>())
         })?;
         Ok(Status::Done)
     }
 }
+
+/// Variables that clients heed before those that are exported.
+const OVERRIDING: [&str; 10] = [
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_ENDPOINT_URL_EC2",
+    "AWS_ENDPOINT_URL_EBS",
+    "AWS_ENDPOINT_URL_KMS",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_ENDPOINT_URL_ORGANIZATIONS",
+];
 
 fn variables(
     endpoint: &str,

@@ -57,13 +57,16 @@ impl Store {
                 .mode(0o600)
                 .open(path);
             let connection = Connection::open(path)?;
+            // There is nothing to lose until the table is there, and waiting for the disk is what a
+            // start would take most of its time for.
+            connection.pragma_update(None, "synchronous", "off")?;
             connection.pragma_update(None, "journal_mode", "wal")?;
-            connection.pragma_update(None, "synchronous", "normal")?;
             connection.execute_batch(
                 "create table if not exists document (\
                  shelf text not null, key text not null, json text not null, \
                  primary key (shelf, key)) without rowid",
             )?;
+            connection.pragma_update(None, "synchronous", "normal")?;
             Ok(connection)
         };
         let connection = open().map_err(|source| StoreError::Database {

@@ -3,7 +3,7 @@
 pub mod failure;
 pub mod text;
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
@@ -89,15 +89,17 @@ impl Ui {
     pub fn start_logs(&self, verbose: u8) {
         use tracing_subscriber::EnvFilter;
         let level = match (self.quiet, verbose) {
-            (true, _) => "error",
+            // s3s takes every request that it refuses for an error of ours.
+            (true, _) => "error,s3s=off",
             (false, 0) if self.log == LogFormat::Json => "alpine_ami=info",
-            (false, 0) => "warn",
+            (false, 0) => "warn,s3s=off",
             (false, 1) => "alpine_ami=debug",
             (false, _) => "debug",
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
+            .with_ansi(io::stderr().is_terminal())
             .with_writer(io::stderr);
         match self.log {
             LogFormat::Text => builder.with_target(false).without_time().init(),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -294,7 +295,7 @@ fn the_launch_permission_is_not_enough(customer: &Cli, copy: &str, key: &str) {
         &["kms", "describe-key", "--region", ABROAD, "--key-id", key],
     );
     let instance = launch(customer, copy);
-    wait_for(customer, "instance-terminated", &instance);
+    wait_for(customer, "terminated", &instance);
     let seen = describe(customer, &instance);
     assert_eq!(seen["StateReason"]["Code"], "Client.InternalError");
 }
@@ -328,7 +329,7 @@ fn the_customer_may_use_the_key(publisher: &Cli, customer: &Cli, key: &str) {
 /// The guest says so on its console, writes to its disk and switches itself off.
 fn it_runs(place: &Place, customer: &Cli, copy: &str) {
     let instance = launch(customer, copy);
-    wait_for(customer, "instance-stopped", &instance);
+    wait_for(customer, "stopped", &instance);
     let output = customer.json(&[
         "ec2",
         "get-console-output",
@@ -382,7 +383,7 @@ fn it_runs(place: &Place, customer: &Cli, copy: &str) {
         "--instance-ids",
         &instance,
     ]);
-    wait_for(customer, "instance-terminated", &instance);
+    wait_for(customer, "terminated", &instance);
     customer.refused(
         "InvalidVolume.NotFound",
         &[
@@ -410,16 +411,19 @@ fn launch(customer: &Cli, image: &str) -> String {
     string(&launched["Instances"][0]["InstanceId"])
 }
 
-fn wait_for(customer: &Cli, what: &str, instance: &str) {
-    customer.run(&[
-        "ec2",
-        "wait",
-        what,
-        "--region",
-        ABROAD,
-        "--instance-ids",
-        instance,
-    ]);
+/// Waits until an instance is in a state. The CLI's own waiters take `pending` for a failure.
+fn wait_for(customer: &Cli, state: &str, instance: &str) {
+    let patience = Instant::now() + Duration::from_secs(300);
+    loop {
+        let seen = describe(customer, instance);
+        if seen["State"]["Name"] == state {
+            return;
+        }
+        assert!(
+            Instant::now() < patience,
+            "it does not become {state}: {seen}"
+        );
+    }
 }
 
 fn describe(customer: &Cli, instance: &str) -> Value {
