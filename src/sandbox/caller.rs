@@ -14,11 +14,18 @@ pub struct Caller {
     pub arn: String,
     /// The unique id that `GetCallerIdentity` gives, `AIDA…` or `AROA…:session`.
     pub user_id: String,
+    /// For a session, the ARN of its role as it was assumed: the session's own ARN lacks the
+    /// role's path. A session from before this was kept has none.
+    #[serde(default)]
+    pub role: Option<String>,
 }
 
 impl Caller {
     /// The ARN that policies and grants name: for a session, its role.
     pub fn principal_arn(&self) -> String {
+        if let Some(role) = &self.role {
+            return role.clone();
+        }
         let session = self
             .arn
             .split_once(":assumed-role/")

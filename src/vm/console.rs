@@ -1,17 +1,21 @@
-//! The serial console of a machine: kept whole in a file, and watched.
+//! The serial console of a machine: kept in a file, and watched.
 
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::fs::File;
-use tokio::io::{self, AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{self, AsyncRead, AsyncReadExt, AsyncSeekExt, AsyncWriteExt, SeekFrom};
 use tokio::sync::watch;
 
 /// How many lines are kept for messages; the file has them all.
 const KEPT_LINES: usize = 200;
 /// A line longer than this is cut: a guest may write for ever without ending one.
 const LONGEST_LINE: usize = 4096;
+/// A file that grows beyond this loses its beginning: a guest may write for ever.
+const LONGEST_LOG: u64 = 8 << 20;
+/// How much of its end such a file keeps.
+const KEPT_LOG: u64 = 1 << 20;
 /// What Linux prints, always in one line, when it gives up.
 const PANIC: &str = "Kernel panic - not syncing";
 
@@ -30,7 +34,7 @@ struct Signs {
 }
 
 impl Console {
-    /// Starts reading: every byte goes to a new file at `log`, lines are watched.
+    /// Starts reading: what comes goes to a new file at `log`, lines are watched.
     ///
     /// Reading ends when the machine closes its side; the returned task says how it went.
     /// Fails when the file cannot be made.
@@ -41,7 +45,7 @@ impl Console {
     where
         R: AsyncRead + Unpin + Send + 'static,
     {
-        let mut file = File::create(log).await?;
+        let mut file = Log::create(log).await?;
         let screen = Arc::new(Mutex::new(Screen::default()));
         let (report, signs) = watch::channel(Signs::default());
         let console = Console {
@@ -60,7 +64,7 @@ impl Console {
                 // A full disk must not stop the reading: a console that nobody reads
                 // stops the guest.
                 if written.is_ok() {
-                    written = save(&mut file, bytes).await;
+                    written = file.save(bytes).await;
                 }
                 let seen = {
                     let mut screen = lock(&screen);
@@ -107,10 +111,44 @@ impl Console {
     }
 }
 
-async fn save(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    file.write_all(bytes).await?;
-    // So that a reader of the file sees what happened up to now, whatever happens next.
-    file.flush().await
+/// The file of a console.
+struct Log {
+    file: File,
+    length: u64,
+}
+
+impl Log {
+    async fn create(path: &Path) -> io::Result<Log> {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true);
+        Ok(Log {
+            file: options.open(path).await?,
+            length: 0,
+        })
+    }
+
+    async fn save(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.length > LONGEST_LOG {
+            self.forget_beginning().await?;
+        }
+        self.file.write_all(bytes).await?;
+        self.length += bytes.len() as u64;
+        // So that a reader of the file sees what happened up to now, whatever happens next.
+        self.file.flush().await
+    }
+
+    async fn forget_beginning(&mut self) -> io::Result<()> {
+        let mut end = Vec::new();
+        self.file
+            .seek(SeekFrom::Start(self.length - KEPT_LOG))
+            .await?;
+        self.file.read_to_end(&mut end).await?;
+        self.file.rewind().await?;
+        self.file.set_len(0).await?;
+        self.file.write_all(&end).await?;
+        self.length = end.len() as u64;
+        Ok(())
+    }
 }
 
 fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
@@ -249,6 +287,26 @@ mod tests {
         assert!(!screen.signs.login_prompt);
         screen.feed(b"in: ");
         assert!(screen.signs.login_prompt);
+    }
+
+    #[tokio::test]
+    async fn a_log_does_not_grow_for_ever() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let mut log = Log::create(&path).await.expect("a log");
+        let chunk = vec![b'x'; 1 << 20];
+        for _ in 0..20 {
+            log.save(&chunk).await.expect("saved");
+        }
+        log.save(b"the end").await.expect("saved");
+        let kept = std::fs::read(&path).expect("kept");
+        assert!(kept.ends_with(b"xthe end"));
+        assert!(
+            kept.len() as u64 <= LONGEST_LOG + (1 << 20),
+            "{}",
+            kept.len()
+        );
+        assert!(kept.len() as u64 >= KEPT_LOG);
     }
 
     #[tokio::test]

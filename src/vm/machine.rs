@@ -293,6 +293,16 @@ impl Machine {
         self.control.qmp().await?.power_button().await
     }
 
+    /// Stops the guest where it is; what it has written is in its disks' files afterwards.
+    pub async fn pause(&mut self) -> io::Result<()> {
+        self.control.qmp().await?.pause().await
+    }
+
+    /// Lets a guest go on that was paused.
+    pub async fn resume(&mut self) -> io::Result<()> {
+        self.control.qmp().await?.resume().await
+    }
+
     /// Kills the machine; that it is gone is for [`Machine::wait`] to say.
     pub fn kill_now(&self) {
         self.process.kill();

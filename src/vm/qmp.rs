@@ -31,7 +31,12 @@ impl Qmp {
         self.execute("system_powerdown").await
     }
 
-    /// Starts the processors of a machine that was started with `-S`.
+    /// Stops the processors; what the guest has written is in its disks' files afterwards.
+    pub async fn pause(&mut self) -> io::Result<()> {
+        self.execute("stop").await
+    }
+
+    /// Starts the processors of a machine that was paused, or started with `-S`.
     pub async fn resume(&mut self) -> io::Result<()> {
         self.execute("cont").await
     }

@@ -11,6 +11,7 @@ use super::BLOCKS_PER_GIB;
 use super::make::{Beginning, remove};
 use crate::sandbox::ec2::snapshots::{Origin, Progress, Snapshot};
 use crate::sandbox::ec2::volumes::Volume;
+use crate::sandbox::machines::Paused;
 use crate::sandbox::shared::Shared;
 use crate::sandbox::world::World;
 
@@ -92,7 +93,10 @@ fn make_snapshot(shared: &Arc<Shared>, id: &str) {
     };
     let blocks = &shared.blocks;
     let made = match &snapshot.origin {
-        Origin::Volume(volume) => blocks.make_snapshot(id, volume),
+        Origin::Volume(volume) => {
+            let _paused = pause_user(shared, volume);
+            blocks.make_snapshot(id, volume)
+        }
         Origin::Copy { source, .. } => blocks.make_copy(id, source),
         Origin::Direct { .. } => blocks.merge_parent(id),
     };
@@ -120,6 +124,15 @@ fn make_snapshot(shared: &Arc<Shared>, id: &str) {
     if let Some(source) = source(&snapshot) {
         remove_unneeded(shared, source);
     }
+}
+
+/// Has the instance that writes to a volume stand still: a snapshot is of one moment.
+fn pause_user(shared: &Shared, volume: &str) -> Option<Paused> {
+    let instance = shared.read(|world| {
+        let attachment = world.ec2.volumes.get(volume)?.attachment.as_ref()?;
+        Some(attachment.instance_id.clone())
+    });
+    shared.machines.pause(&instance?)
 }
 
 fn make_volume(shared: &Arc<Shared>, id: &str) {

@@ -32,6 +32,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 
@@ -107,18 +108,61 @@ impl BlockStore {
         if let Some(writer) = self.lock_writers().get(snapshot) {
             return Ok(Arc::clone(writer));
         }
-        let touched = self.file(snapshot, "table").metadata()?.modified()?;
-        let since = touched
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        let last = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        let writer = Writer::open(self, snapshot, Timestamp(last.saturating_add(ahead_ms)))?;
+        let last = self.touched(snapshot, ahead_ms)?;
+        let writer = Writer::open(self, snapshot, last)?;
         // Somebody else may have been faster.
         Ok(Arc::clone(
             self.lock_writers()
                 .entry(snapshot.to_owned())
                 .or_insert_with(|| Arc::new(writer)),
         ))
+    }
+
+    /// When the last block was put into a snapshot, or it was started.
+    ///
+    /// # Errors
+    /// Its files are not there.
+    pub fn last_put(&self, snapshot: &str, ahead_ms: i64) -> io::Result<Timestamp> {
+        let writer = self.lock_writers().get(snapshot).map(Arc::clone);
+        match writer {
+            Some(writer) => Ok(writer.last()),
+            None => self.touched(snapshot, ahead_ms),
+        }
+    }
+
+    /// When a snapshot's table was changed last.
+    fn touched(&self, snapshot: &str, ahead_ms: i64) -> io::Result<Timestamp> {
+        let touched = self.file(snapshot, "table").metadata()?.modified()?;
+        let since = touched.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let last = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        Ok(Timestamp(last.saturating_add(ahead_ms)))
+    }
+
+    /// How far a snapshot is, in percent, as its writer said since the sandbox was started.
+    pub fn progress(&self, snapshot: &str) -> u8 {
+        let writers = self.lock_writers();
+        writers.get(snapshot).map_or(0, |writer| writer.progress())
+    }
+
+    /// Closes the writer of a snapshot whose time was up after the put at `last`. One that is in
+    /// use right now, or was since, stays.
+    pub fn time_out(&self, snapshot: &str, last: Timestamp, ahead_ms: i64) {
+        let mut writers = self.lock_writers();
+        let Some(writer) = writers.get(snapshot) else {
+            return;
+        };
+        // What the writer knows is found at the table from now on, whose clock is the real one.
+        let real = last.0.saturating_sub(ahead_ms);
+        let since = Duration::from_millis(u64::try_from(real).unwrap_or(0));
+        if writer.give_up(last, UNIX_EPOCH + since) {
+            writers.remove(snapshot);
+        }
+    }
+
+    /// Whether files of a snapshot are open for putting blocks into it.
+    #[cfg(test)]
+    pub(crate) fn has_writer(&self, snapshot: &str) -> bool {
+        self.lock_writers().contains_key(snapshot)
     }
 
     /// No more blocks will be put into a snapshot.

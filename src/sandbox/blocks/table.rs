@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::extents;
 
@@ -77,6 +78,14 @@ impl Table {
             records: Vec::new(),
             used: 0,
         }
+    }
+
+    /// Sets when it was changed last.
+    ///
+    /// # Errors
+    /// The file system does not let us.
+    pub fn mark(&self, changed: SystemTime) -> io::Result<()> {
+        self.0.set_modified(changed)
     }
 
     /// Another handle on it.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::SystemTime;
 
 use rustix::fs::{FallocateFlags, OFlags};
 
@@ -107,6 +108,18 @@ impl Writer {
     /// good where it is set to true.
     pub fn seal(&self) -> RwLockWriteGuard<'_, bool> {
         self.sealed.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seals the snapshot for good if nothing is done with it right now and `last` is still its
+    /// last put, which its table is marked with; whether that is so.
+    pub(super) fn give_up(&self, last: Timestamp, mark: SystemTime) -> bool {
+        // Whoever is being waited for may wait for the world, which the caller may have.
+        let Ok(mut sealed) = self.sealed.try_write() else {
+            return false;
+        };
+        let is_last = self.last() == last;
+        *sealed = *sealed || is_last && self.table.mark(mark).is_ok();
+        *sealed
     }
 
     /// The blocks that were put.

@@ -55,6 +55,7 @@ use hyper::body::Incoming;
 use hyper::{HeaderMap, Method};
 use serde_json::{Value, json};
 
+use super::s3;
 use super::server::{Body, Endpoint, Peer};
 
 /// How faults and the rest are controlled, for the command line's `--help`.
@@ -96,9 +97,12 @@ pub const HELP: &str = r#"Control and faults:
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wrong(u16, String);
 
-/// Whether a path is control's. No bucket of S3 can have this name.
-pub(super) fn is_for(path: &str) -> bool {
-    path == "/_sandbox" || path.starts_with("/_sandbox/")
+/// Whether a request is control's. No bucket of S3 can have the path's name; where the host names
+/// the bucket, the path is an object's key.
+pub(super) fn is_for(path: &str, headers: &HeaderMap) -> bool {
+    let host = headers.get("host").and_then(|host| host.to_str().ok());
+    (path == "/_sandbox" || path.starts_with("/_sandbox/"))
+        && host.and_then(s3::bucket_of_host).is_none()
 }
 
 /// Answers a request.

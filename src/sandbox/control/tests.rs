@@ -225,14 +225,20 @@ fn who_may_control() {
 
 #[test]
 fn paths_of_control() {
-    for (path, ok) in [
-        ("/_sandbox", true),
-        ("/_sandbox/faults", true),
-        ("/_sandboxes", false),
-        ("/a/_sandbox/", false),
-        ("/", false),
+    let here = "127.0.0.1:4566";
+    for (host, path, ok) in [
+        (here, "/_sandbox", true),
+        (here, "/_sandbox/faults", true),
+        ("localhost:4566", "/_sandbox/faults", true),
+        (here, "/_sandboxes", false),
+        (here, "/a/_sandbox/", false),
+        (here, "/", false),
+        ("bucket.localhost:4566", "/_sandbox/faults", false),
+        ("bucket.s3.localhost:4566", "/_sandbox/faults", false),
+        ("s3.localhost:4566", "/_sandbox/faults", true),
     ] {
-        assert_eq!(is_for(path), ok, "{path}");
+        let headers = HeaderMap::from_iter([(hyper::header::HOST, host.parse().expect("a value"))]);
+        assert_eq!(is_for(path, &headers), ok, "{host} {path}");
     }
 }
 

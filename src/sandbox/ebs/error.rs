@@ -1,6 +1,7 @@
 //! Errors as the EBS direct APIs type them, with their reasons.
 
 use std::borrow::Cow;
+use std::io;
 
 use crate::sandbox::context::Context;
 use crate::sandbox::error::ServiceError;
@@ -25,6 +26,14 @@ pub fn snapshot_not_found(id: &str) -> ServiceError {
     )
     .status(404)
     .member("Reason", "SNAPSHOT_NOT_FOUND")
+}
+
+/// Why a snapshot's files cannot be opened or read: mostly it was deleted since the call looked.
+pub fn unreadable(id: &str, error: &io::Error) -> ServiceError {
+    match error.kind() {
+        io::ErrorKind::NotFound => snapshot_not_found(id),
+        _ => ServiceError::internal(error),
+    }
 }
 
 /// `ResourceNotFoundException`: a key is not there.

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::error::{authorize, invalid_value, snapshot_not_found, validation};
+use super::error::{authorize, invalid_value, snapshot_not_found, unreadable, validation};
 use super::request::{Parts, parse};
 use super::token;
 use super::write::{check_index, json_reply};
@@ -127,7 +127,9 @@ pub(super) fn list_snapshot_blocks(
 
 fn entries(context: &Context, id: &str, from: u64) -> Result<Entries, ServiceError> {
     let blocks = &context.shared.blocks;
-    blocks.entries(id, from).map_err(ServiceError::internal)
+    blocks
+        .entries(id, from)
+        .map_err(|error| unreadable(id, &error))
 }
 
 pub(super) fn list_changed_blocks(
@@ -258,7 +260,7 @@ pub(super) fn get_snapshot_block(
     token::read(context, &block_scope(id, index), &block_token).ok_or_else(invalid_token)?;
     let block = context.shared.blocks.read(id, index);
     let (block, digest) = block
-        .map_err(ServiceError::internal)?
+        .map_err(|error| unreadable(id, &error))?
         .ok_or_else(invalid_token)?;
     Ok(Reply {
         status: 200,

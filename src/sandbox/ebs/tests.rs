@@ -692,14 +692,70 @@ fn a_snapshot_that_is_left_alone_fails() {
     bed.shared.clock.advance(minute * 9);
     ebs.put(&id, 1, &block(1)).expect("in time again");
     bed.shared.clock.advance(minute * 11);
+    assert!(bed.shared.blocks.has_writer(&id));
     let error = ebs.put(&id, 2, &block(1)).unwrap_err();
     assert_eq!(reason(&error), "INVALID_SNAPSHOT_ID");
+    assert!(!bed.shared.blocks.has_writer(&id), "its files are closed");
     let error = ebs.complete(&id, 2).unwrap_err();
     assert_eq!(reason(&error), "INVALID_SNAPSHOT_ID");
     let described = bed
         .ec2("publisher", "DescribeSnapshots", &[("SnapshotId.1", &id)])
         .expect("described");
     assert_eq!(described.text("snapshotSet/item[0]/status"), "error");
+}
+
+#[test]
+fn a_put_that_the_completion_overtakes_changes_nothing() {
+    let bed = Bed::new();
+    let ebs = direct(&bed);
+    let id = ebs.started(json!({ "VolumeSize": 1 }));
+    ebs.put(&id, 0, &block(1)).expect("put");
+    let before = bed.shared.snapshot();
+    ebs.complete(&id, 1).expect("completed");
+    let (late, checksum) = (block(2), digest(&block(2)));
+    let headers = [
+        ("x-amz-data-length", "524288"),
+        ("x-amz-checksum", &checksum),
+        ("x-amz-checksum-algorithm", "SHA256"),
+    ];
+    let path = format!("/snapshots/{id}/blocks/0");
+    let request = request("PUT", &path, &headers, &late);
+    let operation = operation(&request).expect("an operation");
+    let mut context = bed.context(Service::Ebs, operation, "publisher", "us-east-1", request);
+    // It looked before the completion, and goes on after it.
+    context.stale = Some(before);
+    let error = Service::Ebs.handle(&context).unwrap_err();
+    assert_eq!(reason(&error), "INVALID_SNAPSHOT_ID");
+    assert!(!bed.shared.blocks.has_writer(&id));
+    let (found, _) = bed.shared.blocks.read(&id, 0).expect("read").expect("it");
+    assert!(found == block(1));
+}
+
+#[test]
+fn data_that_a_deletion_took_away_is_not_found() {
+    let bed = Bed::new();
+    let ebs = direct(&bed);
+    let id = ebs.snapshot(&[(0, 1)]);
+    let list = ebs.blocks(&id).expect("a list");
+    let token = list["Blocks"][0]["BlockToken"].as_str().expect("a token");
+    let open = ebs.started(json!({ "VolumeSize": 1 }));
+    bed.shared.blocks.close(&open);
+    let folder = bed.folder.path().join("blocks");
+    // The documents are as a call saw them that looked before the deletion.
+    for (id, end) in [(&id, "data"), (&open, "table"), (&open, "data")] {
+        std::fs::remove_file(folder.join(format!("{id}.{end}"))).expect("removed");
+    }
+    let read = ebs.read(&id, 0, token).unwrap_err();
+    std::fs::remove_file(folder.join(format!("{id}.table"))).expect("removed");
+    for error in [
+        read,
+        ebs.read(&id, 0, token).unwrap_err(),
+        ebs.blocks(&id).unwrap_err(),
+        ebs.put(&open, 0, &block(1)).unwrap_err(),
+        ebs.complete(&open, 0).unwrap_err(),
+    ] {
+        assert_eq!((error.status, reason(&error)), (404, "SNAPSHOT_NOT_FOUND"));
+    }
 }
 
 #[test]

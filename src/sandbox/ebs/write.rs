@@ -1,5 +1,6 @@
 //! Putting blocks, and completing a snapshot.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -8,9 +9,11 @@ use hyper::body::Bytes;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::error::{authorize, invalid_value, not_the_owner, snapshot_not_found, validation};
+use super::error::{
+    authorize, invalid_value, not_the_owner, snapshot_not_found, unreadable, validation,
+};
 use super::request::{Parts, parse};
-use crate::sandbox::blocks::{BLOCK_SIZE, BLOCKS_PER_GIB, Entries, Job};
+use crate::sandbox::blocks::{BLOCK_SIZE, BLOCKS_PER_GIB, Entries, Job, Writer};
 use crate::sandbox::context::Context;
 use crate::sandbox::ec2::snapshots::{self, Origin, Progress, Snapshot};
 use crate::sandbox::error::ServiceError;
@@ -55,14 +58,10 @@ pub(super) fn put_snapshot_block(
     }
     let snapshot = context.read(|world| open(context, world, id))?;
     check_index(&snapshot, index)?;
-    let shared = &context.shared;
-    let writer = shared
-        .blocks
-        .writer(id, shared.clock.ahead_ms())
-        .map_err(ServiceError::internal)?;
+    let writer = writer(context, id)?;
     let is_put = writer
         .put(index, body, digest, context.now)
-        .map_err(ServiceError::internal)?;
+        .map_err(|error| unreadable(id, &error))?;
     if !is_put {
         return Err(not_pending(id));
     }
@@ -91,6 +90,29 @@ fn open(context: &Context, world: &World, id: &str) -> Result<Snapshot, ServiceE
     }
     authorize(context, world, snapshot.key.as_deref(), KeyUse::Decrypt)?;
     Ok(snapshot)
+}
+
+/// The writer of a snapshot that was open when the call looked.
+fn writer(context: &Context, id: &str) -> Result<Arc<Writer>, ServiceError> {
+    let shared = &context.shared;
+    let writer = shared
+        .blocks
+        .writer(id, shared.clock.ahead_ms())
+        .map_err(|error| unreadable(id, &error))?;
+    // Who completes a snapshot closes the writer that it sealed: this one is new if that happened
+    // since the call looked.
+    let is_open = shared.read(|world| {
+        let snapshot = world.ec2.snapshots.get(id)?;
+        Some(snapshot.progress == Progress::Open)
+    });
+    match is_open {
+        Some(true) => return Ok(writer),
+        _ => shared.blocks.close(id),
+    }
+    Err(match is_open {
+        Some(_) => not_pending(id),
+        None => snapshot_not_found(id),
+    })
 }
 
 fn not_pending(id: &str) -> ServiceError {
@@ -136,10 +158,7 @@ pub(super) fn complete_snapshot(
     }
     context.read(|world| open(context, world, id))?;
     let shared = &context.shared;
-    let writer = shared
-        .blocks
-        .writer(id, shared.clock.ahead_ms())
-        .map_err(ServiceError::internal)?;
+    let writer = writer(context, id)?;
     // No put comes between the look at the blocks and the snapshot's being sealed.
     let mut sealed = writer.seal();
     let entries = writer.entries().map_err(ServiceError::internal)?;

@@ -108,7 +108,10 @@ pub fn handle(context: &Context) -> Result<Reply, ServiceError> {
     let Some(operation) = operation(&name).filter(|_| version == "2016-11-15") else {
         return Err(ServiceError::new(
             "InvalidAction",
-            format!("The action {name} is not valid for this web service (version {version})."),
+            format!(
+                "The action {name} is not valid for this web service (version {version}), or the \
+                 sandbox does not have it."
+            ),
         ));
     };
     let dry_run = params.flag("DryRun")?.unwrap_or(false);

@@ -69,6 +69,10 @@ pub enum KeyUse {
     Decrypt,
     /// Launch or copy from another's key: Decrypt, ReEncryptFrom, CreateGrant for AWS resources.
     ReEncryptFrom,
+    /// Write an object of S3: GenerateDataKey.
+    GenerateDataKey,
+    /// Read an object of S3: Decrypt.
+    DecryptDataKey,
 }
 
 impl KeyUse {
@@ -81,6 +85,8 @@ impl KeyUse {
             ],
             KeyUse::Decrypt => &["DescribeKey", "Decrypt"],
             KeyUse::ReEncryptFrom => &["Decrypt", "ReEncryptFrom", "CreateGrant"],
+            KeyUse::GenerateDataKey => &["GenerateDataKey"],
+            KeyUse::DecryptDataKey => &["Decrypt"],
         }
     }
 }

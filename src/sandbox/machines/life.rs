@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use super::guest;
-use super::{Command, console_file, end};
+use super::{Command, Pause, console_file, end, end_as_asked, is_to_end};
 use crate::sandbox::ec2::instances::{self, Ending, StateReason};
 use crate::sandbox::shared::Shared;
 use crate::vm::imds::{Access, MetadataServer, MetadataService};
@@ -43,7 +43,7 @@ pub(super) async fn live(shared: &Arc<Shared>, id: &str, mut commands: Unbounded
     commands.close();
     while let Some(command) = commands.recv().await {
         if let Command::Stop(_) = command {
-            end(shared, id, &Ending::Off);
+            end_as_asked(shared, id);
         }
     }
 }
@@ -56,7 +56,7 @@ async fn run(
 ) -> Result<Ending, StateReason> {
     tokio::select! {
         there = data(shared, id) => there?,
-        () = stop_asked(commands) => return Ok(Ending::Off),
+        () = stop_asked(shared, id, commands) => return Ok(Ending::Off),
     }
     loop {
         let mut machine = match Running::start(shared, id).await {
@@ -74,7 +74,7 @@ async fn run(
             return Ok(Ending::Broken(error.to_string()));
         }
         tracing::info!(instance = id, "sandbox: an instance runs");
-        match machine.attend(commands).await {
+        match machine.attend(shared, id, commands).await {
             Outcome::Ended(ending) => return Ok(ending),
             Outcome::BootAgain => {}
         }
@@ -99,11 +99,12 @@ async fn data(shared: &Arc<Shared>, id: &str) -> Result<(), StateReason> {
     }
 }
 
-async fn stop_asked(commands: &mut UnboundedReceiver<Command>) {
+async fn stop_asked(shared: &Shared, id: &str, commands: &mut UnboundedReceiver<Command>) {
     loop {
         match commands.recv().await {
-            Some(Command::Stop(_)) => return,
-            Some(Command::Reboot) => {}
+            Some(Command::Stop(_)) if shared.read(|world| is_to_end(world, id)) => return,
+            // What does not run yet stands still anyway.
+            Some(Command::Stop(_) | Command::Reboot | Command::Pause(_)) => {}
             None => std::future::pending().await,
         }
     }
@@ -170,7 +171,12 @@ impl Running {
     }
 
     /// Does what is asked of the machine until it is off.
-    async fn attend(&mut self, commands: &mut UnboundedReceiver<Command>) -> Outcome {
+    async fn attend(
+        &mut self,
+        shared: &Shared,
+        id: &str,
+        commands: &mut UnboundedReceiver<Command>,
+    ) -> Outcome {
         let mut asked = Asked::default();
         loop {
             tokio::select! {
@@ -181,7 +187,14 @@ impl Running {
                     }
                     return self.outcome(&asked, status);
                 }
-                Some(command) = commands.recv() => asked.add(command, Instant::now()),
+                Some(command) = commands.recv() => match command {
+                    Command::Stop(patience) if shared.read(|world| is_to_end(world, id)) => {
+                        asked.stop(patience.duration(), Instant::now());
+                    }
+                    Command::Stop(_) => {}
+                    Command::Reboot => asked.reboot(Instant::now()),
+                    Command::Pause(pause) => self.stand_still(pause).await,
+                },
                 () = reached(asked.deadline()) => {}
             }
             if asked.is_over(Instant::now()) {
@@ -193,6 +206,22 @@ impl Running {
                 // It is just ending, or it will be killed when its time is up.
                 tracing::debug!(%error, "sandbox: a guest cannot be asked to shut down");
             }
+        }
+    }
+
+    /// Pauses the guest as long as it is wanted. What else is asked waits meanwhile.
+    async fn stand_still(&mut self, pause: Pause) {
+        if let Err(error) = self.machine.pause().await {
+            // It is just ending; who asked goes on without.
+            tracing::debug!(%error, "sandbox: a guest cannot be paused");
+            return;
+        }
+        if pause.started.send(()).is_ok() {
+            // Nothing is ever sent: it ends by being dropped.
+            let _ = pause.until.await;
+        }
+        if let Err(error) = self.machine.resume().await {
+            tracing::error!(%error, "sandbox: a guest that was paused does not go on");
         }
     }
 
@@ -222,17 +251,17 @@ struct Asked {
 }
 
 impl Asked {
-    fn add(&mut self, command: Command, now: Instant) {
-        let patience = match command {
-            Command::Stop(patience) => {
-                self.stop = true;
-                patience.duration()
-            }
-            Command::Reboot => {
-                self.reboot = true;
-                REBOOT_PATIENCE
-            }
-        };
+    fn stop(&mut self, patience: Duration, now: Instant) {
+        self.stop = true;
+        self.press_until(patience, now);
+    }
+
+    fn reboot(&mut self, now: Instant) {
+        self.reboot = true;
+        self.press_until(REBOOT_PATIENCE, now);
+    }
+
+    fn press_until(&mut self, patience: Duration, now: Instant) {
         let ends = now + patience;
         self.patience_ends = Some(self.patience_ends.map_or(ends, |before| before.min(ends)));
         self.press.get_or_insert(now);
@@ -290,24 +319,54 @@ fn is_locked(error: &MachineError) -> bool {
 mod tests {
     use super::super::Patience;
     use super::*;
+    use crate::sandbox::ec2::instances::Phase;
+    use crate::sandbox::ec2::instances::tests::Lab;
+
+    #[test]
+    fn who_waits_to_start_is_stopped_only_where_that_is_asked_for_now() {
+        let lab = Lab::new();
+        let (bed, id) = (&lab.bed, lab.launched(&[]));
+        let is_stopped = |phase: Phase| {
+            let changed = bed.shared.transact(|world| {
+                let instance = world.ec2.instances.get_mut(&id).expect("the instance");
+                instance.phase = phase;
+                Ok(())
+            });
+            changed.expect("changed");
+            let (commands, mut asked) = tokio::sync::mpsc::unbounded_channel();
+            commands
+                .send(Command::Stop(Patience::Usual))
+                .expect("listened to");
+            bed.shared.runtime().block_on(async {
+                tokio::select! {
+                    biased;
+                    () = stop_asked(&bed.shared, &id, &mut asked) => true,
+                    () = std::future::ready(()) => false,
+                }
+            })
+        };
+        assert!(is_stopped(Phase::Stopping));
+        assert!(is_stopped(Phase::ShuttingDown));
+        assert!(!is_stopped(Phase::Pending { launch: false }));
+    }
 
     #[tokio::test]
     async fn the_shortest_patience_counts() {
         let now = Instant::now();
         let mut asked = Asked::default();
         assert_eq!(asked.deadline(), None);
-        asked.add(Command::Stop(Patience::Usual), now);
+        asked.stop(Patience::Usual.duration(), now);
         assert!(asked.presses(now), "at once");
         assert!(!asked.presses(now), "and not at once again");
         assert_eq!(asked.deadline(), Some(now + PRESS_AGAIN));
         assert!(asked.presses(now + PRESS_AGAIN));
         let short = Patience::Short.duration();
         assert!(!asked.is_over(now + short));
-        asked.add(Command::Stop(Patience::Short), now);
+        asked.stop(Patience::Short.duration(), now);
         assert!(asked.is_over(now + short));
-        asked.add(Command::Stop(Patience::Usual), now);
+        asked.stop(Patience::Usual.duration(), now);
         assert!(asked.is_over(now + short), "not made longer");
-        asked.add(Command::Stop(Patience::None), now);
+        asked.stop(Patience::None.duration(), now);
         assert!(asked.is_over(now));
         asked.killed = true;
         assert_eq!(asked.deadline(), None);

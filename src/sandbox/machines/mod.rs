@@ -17,11 +17,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::ec2::instances::{self, Ending, Phase};
 use super::shared::Shared;
+use super::world::World;
 use crate::arch::{Arch, Firmware};
 use crate::vm::accel::{self, Accel};
 use crate::vm::machine::qemu;
@@ -71,11 +72,26 @@ pub enum Order {
 }
 
 /// What is asked of a machine that runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Command {
     Stop(Patience),
     Reboot,
+    Pause(Pause),
 }
+
+/// A pause that somebody asks for: its start is told, and it ends when the other side of `until`
+/// is gone.
+#[derive(Debug)]
+struct Pause {
+    started: oneshot::Sender<()>,
+    until: oneshot::Receiver<()>,
+}
+
+/// A machine stands still as long as this lives.
+#[derive(Debug)]
+pub struct Paused(
+    #[expect(dead_code, reason = "what counts is when it is dropped")] oneshot::Sender<()>,
+);
 
 /// A machine's task.
 #[derive(Debug)]
@@ -183,6 +199,15 @@ impl Machines {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has the machine of an instance stand still, if it runs. One that does not is not
+    /// kept from starting. For threads that may wait.
+    pub fn pause(&self, id: &str) -> Option<Paused> {
+        let (started, starts) = oneshot::channel();
+        let (paused, until) = oneshot::channel();
+        let is_asked = self.send(id, Command::Pause(Pause { started, until }));
+        (is_asked && starts.blocking_recv().is_ok()).then_some(Paused(paused))
+    }
+
     /// Asks something of a machine's task; false where there is none that listens.
     fn send(&self, id: &str, command: Command) -> bool {
         self.running()
@@ -206,7 +231,7 @@ pub fn perform(shared: &Arc<Shared>, order: Order) {
         Order::Run(id) => run(shared, id),
         Order::Stop(id, patience) => {
             if !shared.machines.send(&id, Command::Stop(patience)) {
-                end(shared, &id, &Ending::Off);
+                end_as_asked(shared, &id);
             }
         }
         Order::Reboot(id) => {
@@ -236,13 +261,41 @@ fn run(shared: &Arc<Shared>, id: String) {
 
 /// The machine of an instance has ended.
 fn end(shared: &Arc<Shared>, id: &str, ending: &Ending) {
-    let ended = shared.transact(|world| {
+    note(shared, id, |world| {
         instances::ended(world, &shared.clock, id, ending);
+    });
+}
+
+/// An instance that was to end has no machine any more. One that was started again since is not
+/// meant.
+fn end_as_asked(shared: &Arc<Shared>, id: &str) {
+    note(shared, id, |world| {
+        if is_to_end(world, id) {
+            instances::ended(world, &shared.clock, id, &Ending::Off);
+        }
+    });
+}
+
+fn note(shared: &Arc<Shared>, id: &str, change: impl FnOnce(&mut World)) {
+    let noted = shared.transact(|world| {
+        change(world);
         Ok(())
     });
-    if let Err(error) = ended {
+    if let Err(error) = noted {
         tracing::error!(%error, instance = id, "sandbox: cannot note that an instance has ended");
     }
+}
+
+/// Whether an instance is not to run, or not any more. An order to stop it may come late, when it
+/// was started again.
+fn is_to_end(world: &World, id: &str) -> bool {
+    let instance = world.ec2.instances.get(id);
+    !instance.is_some_and(|instance| {
+        matches!(
+            instance.phase,
+            Phase::Pending { .. } | Phase::Running { .. }
+        )
+    })
 }
 
 /// Takes up what a killed sandbox left unfinished: instances that should run are booted from their

@@ -115,15 +115,8 @@ impl Condition {
         match self.quantifier {
             Quantifier::Any => found.iter().any(|value| meets(value) != self.negated),
             Quantifier::All => found.iter().all(|value| meets(value) != self.negated),
-            // Without a quantifier, a key that may have several values meets nothing: AWS asks for
-            // one, and whoever forgot it must not get more than was meant.
-            Quantifier::One => {
-                let is_met = match found {
-                    [value] if !keys::is_multiple(&self.key) => meets(value),
-                    _ => false,
-                };
-                is_met != self.negated
-            }
+            // Keys that may have several values are refused without a quantifier.
+            Quantifier::One => found.iter().any(meets) != self.negated,
         }
     }
 
@@ -251,6 +244,14 @@ fn read_one(
     if !keys::is_known(&lower) {
         return Err(PolicyError::new(format!(
             "Policy has an invalid condition key: {key}"
+        )));
+    }
+    // AWS leaves open what such a condition means, and a negated one would hold for everybody.
+    let lacks_quantifier = quantifier == Quantifier::One && comparison != Comparison::Null;
+    if lacks_quantifier && keys::is_multiple(&lower) {
+        return Err(PolicyError::new(format!(
+            "The condition key {key} can have several values: use ForAnyValue:{operator} or \
+             ForAllValues:{operator}"
         )));
     }
     let values = read_values(values).ok_or_else(|| {

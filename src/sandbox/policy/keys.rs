@@ -11,6 +11,7 @@ const SINGLE: &[&str] = &[
     "aws:principaltype",
     "aws:requestedregion",
     "aws:resourceaccount",
+    "aws:resourceorgid",
     "aws:securetransport",
     "aws:sourceaccount",
     "aws:sourcearn",
@@ -60,10 +61,12 @@ const SINGLE: &[&str] = &[
 /// Keys with any number of values, in lower case.
 const MULTIPLE: &[&str] = &[
     "aws:principalorgpaths",
+    "aws:resourceorgpaths",
     "aws:tagkeys",
     "kms:encryptioncontextkeys",
     "kms:grantoperations",
     "kms:resourcealiases",
+    "s3:requestobjecttagkeys",
 ];
 
 /// Keys whose name goes on with a name of the user's, in lower case.
@@ -71,6 +74,8 @@ const FAMILIES: &[&str] = &[
     "aws:requesttag/",
     "aws:resourcetag/",
     "kms:encryptioncontext:",
+    "s3:existingobjecttag/",
+    "s3:requestobjecttag/",
 ];
 
 /// Whether a key, in lower case, is known.

@@ -45,7 +45,13 @@ pub async fn get(
             call.authorize(world, bucket, &ask)?;
         }
         let (version, content) = find(call, world, bucket, &input.key, id)?;
-        encryption::authorize(call, world, bucket, &content.encryption, KeyUse::Decrypt)?;
+        encryption::authorize(
+            call,
+            world,
+            bucket,
+            &content.encryption,
+            KeyUse::DecryptDataKey,
+        )?;
         let class = || {
             let class = content.kept.storage_class.clone();
             dto::StorageClass::from(class.unwrap_or_else(|| "STANDARD".to_owned()))

@@ -107,9 +107,8 @@ impl Call {
         name: &str,
         expected_owner: Option<&str>,
     ) -> Result<&'w Bucket, ServiceError> {
-        let bucket = world.s3.buckets.get(name).ok_or_else(|| {
-            fault("NoSuchBucket", "The specified bucket does not exist").member("BucketName", name)
-        })?;
+        let bucket = world.s3.buckets.get(name);
+        let bucket = bucket.ok_or_else(|| no_such_bucket(name))?;
         self.check_region(bucket)?;
         match expected_owner {
             Some(owner) if owner != bucket.account.as_str() => Err(access_denied()),
@@ -169,6 +168,11 @@ pub fn fault(code: &'static str, message: impl Into<String>) -> ServiceError {
             .map_or(400, |status| status.as_u16()),
     };
     ServiceError::new(code, message).status(status)
+}
+
+/// The error for a bucket that is not there.
+pub fn no_such_bucket(name: &str) -> ServiceError {
+    fault("NoSuchBucket", "The specified bucket does not exist").member("BucketName", name)
 }
 
 /// The error that says no more than that.

@@ -76,7 +76,13 @@ fn find_source(
         }
         call.authorize(world, bucket, &ask)?;
         let (version, content) = find(call, world, bucket, key, id)?;
-        encryption::authorize(call, world, bucket, &content.encryption, KeyUse::Decrypt)?;
+        encryption::authorize(
+            call,
+            world,
+            bucket,
+            &content.encryption,
+            KeyUse::DecryptDataKey,
+        )?;
         match conditions.judge(&content.etag, version.modified) {
             ReadVerdict::Go => {}
             ReadVerdict::NotModified => {
@@ -107,18 +113,18 @@ async fn copy_data(
     (start, length): (u64, u64),
     algorithm: Algorithm,
 ) -> Result<Received, ServiceError> {
-    let pieces: Vec<Piece> = file
-        .map(|file| Piece {
+    let piece = file.map(|file| {
+        Ok(Piece {
             file,
             start,
             length,
         })
-        .into_iter()
-        .collect();
+    });
     let shared = call.shared.clone();
-    tokio::task::spawn_blocking(move || data::join(&shared, pieces, algorithm))
+    tokio::task::spawn_blocking(move || data::join(&shared, piece, algorithm))
         .await
         .map_err(ServiceError::internal)?
+        .map_err(ServiceError::internal)
 }
 
 /// `CopyObject`.
@@ -184,7 +190,7 @@ pub async fn object(
         None => source.content.checksum.algorithm,
     };
     let owner = input.expected_bucket_owner.as_deref();
-    let (encryption, existed) = call.shared.read(|world| {
+    let (authorized, encryption, existed) = call.shared.read(|world| {
         let bucket = call.bucket(world, &input.bucket, owner)?;
         authorize_write(call, world, bucket, &input.key, &tags, &conditions)?;
         if !replaces_tags && !tags.is_empty() {
@@ -195,7 +201,8 @@ pub async fn object(
             call.authorize(world, &source.bucket, &ask)?;
         }
         let encryption = said.encryption.resolve(call, world, bucket)?;
-        Ok::<_, ServiceError>((encryption, exists(world, &input.bucket, &input.key)))
+        let existed = exists(world, &input.bucket, &input.key);
+        Ok::<_, ServiceError>((bucket.clone(), encryption, existed))
     })?;
     let whole = (0, source.content.size);
     let received = copy_data(call, source.file.take(), whole, algorithm).await?;
@@ -214,7 +221,7 @@ pub async fn object(
         parts: Vec::new(),
     };
     let target = Target {
-        bucket: &input.bucket,
+        bucket: &authorized,
         key: &input.key,
         conditions: &conditions,
         existed,

@@ -10,6 +10,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Frame, SizeHint};
@@ -24,6 +25,9 @@ use crate::sandbox::shared::Shared;
 
 /// The largest object that can be put at once, and the largest part: 5 GiB.
 pub const LARGEST_PUT: u64 = 5 << 30;
+
+/// A request whose body pauses for longer is given up.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Data that is written and not yet known to the world; its file goes with it unless it is kept.
 #[derive(Debug)]
@@ -126,8 +130,7 @@ pub async fn receive(
         .map_err(ServiceError::internal)?;
     let mut file = tokio::io::BufWriter::with_capacity(256 << 10, file);
     let mut body = s3s::Body::from(body.unwrap_or_else(|| s3s::Body::empty().into()));
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken_body(&*error))?;
+    while let Some(frame) = next_frame(&mut body, LONGEST_PAUSE).await? {
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -144,6 +147,23 @@ pub async fn receive(
     incoming
         .settle(shared, size, sums)
         .map_err(ServiceError::internal)
+}
+
+/// The next frame of a body, none at its end.
+async fn next_frame(
+    body: &mut s3s::Body,
+    patience: Duration,
+) -> Result<Option<Frame<Bytes>>, ServiceError> {
+    let frame = tokio::time::timeout(patience, body.frame())
+        .await
+        .map_err(|_| {
+            fault(
+                "RequestTimeout",
+                "Your socket connection to the server was not read from or written to within the \
+                 timeout period. Idle connections will be closed.",
+            )
+        })?;
+    frame.transpose().map_err(|error| broken_body(&*error))
 }
 
 /// The error for data beyond what S3 takes at once.
@@ -201,42 +221,41 @@ pub struct Piece {
     pub length: u64,
 }
 
-/// Writes stretches of files one after the other into a new file. Called where it may block.
+/// Writes stretches of files one after the other into a new file. Called where it may block. Only
+/// one piece is asked for at a time, so that many files need not be open at once.
 ///
 /// # Errors
-/// The disk fails, or a file is shorter than it should be.
+/// The disk fails, or a file is shorter than it should be, or a piece cannot be had.
 pub fn join(
     shared: &Shared,
-    pieces: Vec<Piece>,
+    pieces: impl IntoIterator<Item = io::Result<Piece>>,
     algorithm: Algorithm,
-) -> Result<Received, ServiceError> {
-    let joined = || -> io::Result<Received> {
-        let incoming = Incoming::new(shared)?;
-        let mut sums = Sums::new(algorithm);
-        let mut size = 0;
-        let mut target = File::create(&incoming.path)?;
-        let mut buffer = vec![0; 256 << 10];
-        for mut piece in pieces {
-            piece.file.seek(SeekFrom::Start(piece.start))?;
-            let mut source = piece.file.take(piece.length);
-            let mut copied = 0;
-            loop {
-                let count = source.read(&mut buffer)?;
-                if count == 0 {
-                    break;
-                }
-                sums.update(&buffer[..count]);
-                target.write_all(&buffer[..count])?;
-                copied += count as u64;
+) -> io::Result<Received> {
+    let incoming = Incoming::new(shared)?;
+    let mut sums = Sums::new(algorithm);
+    let mut size = 0;
+    let mut target = File::create(&incoming.path)?;
+    let mut buffer = vec![0; 256 << 10];
+    for piece in pieces {
+        let mut piece = piece?;
+        piece.file.seek(SeekFrom::Start(piece.start))?;
+        let mut source = piece.file.take(piece.length);
+        let mut copied = 0;
+        loop {
+            let count = source.read(&mut buffer)?;
+            if count == 0 {
+                break;
             }
-            if copied != piece.length {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            size += copied;
+            sums.update(&buffer[..count]);
+            target.write_all(&buffer[..count])?;
+            copied += count as u64;
         }
-        incoming.settle(shared, size, sums)
-    };
-    joined().map_err(ServiceError::internal)
+        if copied != piece.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        size += copied;
+    }
+    incoming.settle(shared, size, sums)
 }
 
 /// Removes files that the world does not know any more.
@@ -333,5 +352,64 @@ impl hyper::body::Body for FileBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::testing::Bed;
+
+    /// A body that says nothing more.
+    struct Silent;
+
+    impl hyper::body::Body for Silent {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn a_silent_writer_is_given_up() {
+        let bed = Bed::new();
+        let mut body = s3s::Body::http_body(Silent);
+        let frame = bed
+            .shared
+            .runtime()
+            .block_on(async { next_frame(&mut body, Duration::ZERO).await });
+        let error = frame.expect_err("silence");
+        assert_eq!((&*error.code, error.status), ("RequestTimeout", 400));
+    }
+
+    #[test]
+    fn one_file_is_open_at_a_time() {
+        let bed = Bed::new();
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || {
+            std::fs::read_dir("/proc/self/fd")
+                .expect("open files")
+                .flatten()
+                .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+                .filter(|path| path.starts_with(folder.path()))
+                .count()
+        };
+        let pieces = (0..3).map(|number| {
+            assert_eq!(open(), 0, "before file {number}");
+            let path = folder.path().join(number.to_string());
+            std::fs::write(&path, b"data")?;
+            Ok(Piece {
+                file: File::open(path)?,
+                start: 1,
+                length: 2,
+            })
+        });
+        let joined = join(&bed.shared, pieces, Algorithm::Crc32).expect("joined");
+        assert_eq!(joined.size, 6);
     }
 }

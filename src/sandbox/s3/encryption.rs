@@ -67,7 +67,7 @@ impl Asked {
                 ));
             }
         };
-        authorize(call, world, bucket, &encryption, KeyUse::Encrypt)?;
+        authorize(call, world, bucket, &encryption, KeyUse::GenerateDataKey)?;
         Ok(encryption)
     }
 }

@@ -185,7 +185,13 @@ impl Read {
             }
             call.authorize(world, bucket, &ask)?;
             let (version, content) = find(call, world, bucket, &self.key, version)?;
-            encryption::authorize(call, world, bucket, &content.encryption, KeyUse::Decrypt)?;
+            encryption::authorize(
+                call,
+                world,
+                bucket,
+                &content.encryption,
+                KeyUse::DecryptDataKey,
+            )?;
             self.judge(call, bucket, version, content)?;
             let class = content.kept.storage_class.as_deref();
             if let (Some(class @ ("GLACIER" | "DEEP_ARCHIVE")), true) = (class, call.reads_data()) {

@@ -16,6 +16,7 @@
 //! | `checksum`, `conditions` | checksums; conditional requests |
 
 mod access;
+mod actions;
 mod answer;
 mod attributes;
 mod backend;
@@ -48,6 +49,7 @@ use hyper::body::Incoming;
 
 use super::shared::Shared;
 
+pub use backend::bucket_of_host;
 pub use model::S3State;
 pub use operation::operation;
 

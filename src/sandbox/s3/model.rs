@@ -109,6 +109,13 @@ pub struct Bucket {
     pub tags: BTreeMap<String, String>,
 }
 
+impl Bucket {
+    /// Whether it is the very same bucket, however it has changed, and not another of its name.
+    pub fn is_same(&self, other: &Bucket) -> bool {
+        self.name == other.name && self.account == other.account && self.created == other.created
+    }
+}
+
 /// What a bucket blocks of public access; all of it for a new bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicAccessBlock {

@@ -12,11 +12,12 @@ use super::checksum::{
 use super::conditions::WriteConditions;
 use super::controls::malformed;
 use super::data::{self, Piece, Received};
-use super::encryption::Shown;
+use super::encryption::{self, Shown};
 use super::model::{Bucket, Content, Part, PartOf, Upload, object_key, part_key};
 use super::put::{authorize_write, exists, insert, said_of_object, shown_id};
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::id::random;
+use crate::sandbox::kms::KeyUse;
 use crate::sandbox::world::World;
 
 /// Every part but the last has at least so many bytes.
@@ -96,6 +97,9 @@ pub async fn create(
         let bucket = call.bucket(world, &input.bucket, owner)?.clone();
         let conditions = WriteConditions::default();
         authorize_write(call, world, &bucket, &input.key, &tags, &conditions)?;
+        let encryption = said.encryption.resolve(call, world, &bucket)?;
+        // S3 reads the parts again to put them together.
+        encryption::authorize(call, world, &bucket, &encryption, KeyUse::DecryptDataKey)?;
         let caller = call.caller.as_ref();
         let upload = Upload {
             id: base64::engine::general_purpose::URL_SAFE_NO_PAD
@@ -105,7 +109,7 @@ pub async fn create(
             key: input.key.clone(),
             initiator: caller.map_or_else(|| "anonymous".to_owned(), |caller| caller.arn.clone()),
             initiated: call.now,
-            encryption: said.encryption.resolve(call, world, &bucket)?,
+            encryption,
             kept: said.kept,
             tags,
             checksum,
@@ -245,7 +249,6 @@ pub async fn abort(
 struct Plan {
     upload: Upload,
     parts: Vec<Part>,
-    pieces: Vec<Piece>,
     existed: bool,
 }
 
@@ -266,10 +269,22 @@ pub async fn complete(
         .checksum
         .unwrap_or((Algorithm::Crc64Nvme, Kind::FullObject));
     let shared = call.shared.clone();
-    let pieces = plan.pieces;
-    let received = tokio::task::spawn_blocking(move || data::join(&shared, pieces, algorithm))
+    let parts = plan.parts.clone();
+    let joined = tokio::task::spawn_blocking(move || {
+        let pieces = parts.iter().filter_map(|part| {
+            let path = data::path(&shared, part.file.as_ref()?);
+            Some(std::fs::File::open(path).map(|file| Piece {
+                file,
+                start: 0,
+                length: part.size,
+            }))
+        });
+        data::join(&shared, pieces, algorithm)
+    });
+    let received = joined
         .await
-        .map_err(ServiceError::internal)??;
+        .map_err(ServiceError::internal)?
+        .map_err(|error| unjoined(call, &input, error))?;
     let content = content(&plan.upload, &plan.parts, &received, (algorithm, kind));
     check_promised(call, &input, &content)?;
     let place = object_key(&input.bucket, &input.key);
@@ -327,7 +342,24 @@ fn completed(
     output
 }
 
-/// Finds the parts that are asked for, and opens their files while the world cannot change.
+/// Why parts could not be put together: if a file was not there, the upload has ended meanwhile, or
+/// the part was uploaded anew.
+fn unjoined(
+    call: &Call,
+    input: &dto::CompleteMultipartUploadInput,
+    error: std::io::Error,
+) -> ServiceError {
+    if error.kind() != std::io::ErrorKind::NotFound {
+        return ServiceError::internal(error);
+    }
+    let owner = input.expected_bucket_owner.as_deref();
+    let place = (&*input.bucket, owner, &*input.key, &*input.upload_id);
+    call.shared
+        .read(|world| find_upload(call, world, place).err())
+        .unwrap_or_else(invalid_part)
+}
+
+/// Finds the parts that are asked for.
 fn plan(
     call: &Call,
     input: &dto::CompleteMultipartUploadInput,
@@ -345,22 +377,9 @@ fn plan(
         let (bucket, upload) = find_upload(call, world, place)?;
         authorize_write(call, world, bucket, &input.key, &upload.tags, conditions)?;
         let parts = choose(world, upload, asked)?;
-        let pieces = parts
-            .iter()
-            .filter_map(|part| {
-                let path = data::path(&call.shared, part.file.as_ref()?);
-                Some(std::fs::File::open(path).map(|file| Piece {
-                    file,
-                    start: 0,
-                    length: part.size,
-                }))
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(ServiceError::internal)?;
         Ok(Plan {
             upload: upload.clone(),
             parts,
-            pieces,
             existed: exists(world, &input.bucket, &input.key),
         })
     })

@@ -65,6 +65,13 @@ pub async fn put(
             error.message = format!("{} - {key}", error.message);
             return Err(error);
         }
+        if let Some(action) = policy
+            .actions()
+            .into_iter()
+            .find(|action| !super::actions::is_known(action))
+        {
+            return Err(malformed(format!("Policy has invalid action - {action}")));
+        }
         let blocks_public = bucket.block.is_some_and(|block| block.block_public_policy);
         if blocks_public && public::is_public(&input.policy) {
             let mut error = access_denied();

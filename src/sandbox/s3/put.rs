@@ -8,7 +8,7 @@ use s3s::dto;
 
 use super::access::Ask;
 use super::buckets::check_object_acl;
-use super::call::{Call, fault, not_here};
+use super::call::{Call, fault, no_such_bucket, not_here};
 use super::checksum::{Algorithm, Checksum, Kind, Promise, bad_md5, content_md5, set_checksum};
 use super::conditions::{WriteConditions, content};
 use super::data;
@@ -278,11 +278,12 @@ pub async fn put(
     }
     let conditions = WriteConditions::new(input.if_match.take(), input.if_none_match.take())?;
     let owner = input.expected_bucket_owner.as_deref();
-    let (encryption, existed) = call.shared.read(|world| {
+    let (authorized, encryption, existed) = call.shared.read(|world| {
         let bucket = call.bucket(world, &input.bucket, owner)?;
         authorize_write(call, world, bucket, &input.key, &tags, &conditions)?;
         let encryption = said.encryption.resolve(call, world, bucket)?;
-        Ok::<_, ServiceError>((encryption, exists(world, &input.bucket, &input.key)))
+        let existed = exists(world, &input.bucket, &input.key);
+        Ok::<_, ServiceError>((bucket.clone(), encryption, existed))
     })?;
     // Without a checksum of the writer's, S3 makes one of its own.
     let algorithm = promise.algorithm().unwrap_or(Algorithm::Crc64Nvme);
@@ -309,7 +310,7 @@ pub async fn put(
     let (bucket, id) = commit(
         call,
         Target {
-            bucket: &input.bucket,
+            bucket: &authorized,
             key: &input.key,
             conditions: &conditions,
             existed,
@@ -323,8 +324,8 @@ pub async fn put(
 /// What a write is to replace.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
-    /// The bucket.
-    pub bucket: &'a str,
+    /// The bucket as it was when the write was authorized.
+    pub bucket: &'a Bucket,
     /// The object's key.
     pub key: &'a str,
     /// Conditions on what is there.
@@ -333,7 +334,9 @@ pub struct Target<'a> {
     pub existed: bool,
 }
 
-/// Makes content the object's newest, if the conditions hold at that moment.
+/// Makes content the object's newest, if the conditions hold at that moment. As on AWS, rights
+/// count when a request comes; but a bucket that was made anew since, perhaps by somebody else, is
+/// not the one that they were for.
 ///
 /// # Errors
 /// The conditions do not hold, or the bucket is gone.
@@ -343,8 +346,11 @@ pub fn commit(
     content: Content,
 ) -> Result<(Bucket, String), ServiceError> {
     let (bucket, id, files) = call.shared.transact(|world| {
-        let bucket = call.bucket(world, target.bucket, None)?.clone();
-        let place = object_key(target.bucket, target.key);
+        let bucket = call.bucket(world, &target.bucket.name, None)?.clone();
+        if !bucket.is_same(target.bucket) {
+            return Err(no_such_bucket(&bucket.name));
+        }
+        let place = object_key(&bucket.name, target.key);
         target
             .conditions
             .check(world.s3.objects.get(&place), target.existed)?;

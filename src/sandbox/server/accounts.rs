@@ -100,6 +100,7 @@ pub(in crate::sandbox) fn new_access_key(account: &AccountId) -> AccessKey {
             account: account.clone(),
             arn: format!("arn:aws:iam::{account}:user/admin"),
             user_id: format!("AIDA{}", text(&random::<8>())),
+            role: None,
         },
     }
 }

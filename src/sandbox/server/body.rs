@@ -5,7 +5,7 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Incoming};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::service::Service;
@@ -20,6 +20,8 @@ const LARGE_AT_ONCE: usize = 32;
 const ALIGNED: usize = 4096;
 /// A client sends the next part of a body within this time.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A large body is whole within this time: others wait for its place.
+const WHOLE: Duration = Duration::from_secs(60);
 /// Of a body that is too large, so much is read, so that the client gets to read the answer.
 const DRAINED: usize = 16 << 20;
 
@@ -53,8 +55,9 @@ impl Unread {
             Unread::TooSlow => (
                 "RequestTimeout",
                 format!(
-                    "No part of the body came for {} seconds",
-                    PATIENCE.as_secs()
+                    "No part of the body came for {} seconds, or all of it not within {}",
+                    PATIENCE.as_secs(),
+                    WHOLE.as_secs()
                 ),
                 408,
             ),
@@ -91,13 +94,15 @@ impl Bodies {
         } else {
             None
         };
+        let end = Instant::now() + WHOLE;
         let mut bytes: Vec<u8> =
             Vec::with_capacity(if announced.is_some() { length } else { LARGE } + ALIGNED);
         // A block then goes to the disk from where it is.
         let start = bytes.as_ptr().align_offset(ALIGNED).min(ALIGNED);
         bytes.resize(start, 0);
         loop {
-            let frame = match timeout(PATIENCE, body.frame()).await {
+            let end = end.min(Instant::now() + PATIENCE);
+            let frame = match timeout_at(end, body.frame()).await {
                 Err(_) => return Err(Unread::TooSlow),
                 Ok(None) => break,
                 Ok(Some(frame)) => frame.map_err(|_| Unread::BrokenOff)?,

@@ -64,7 +64,7 @@ impl Endpoint {
         peer: Peer,
         request: hyper::Request<Incoming>,
     ) -> Result<hyper::Response<Body>, Closed> {
-        if control::is_for(request.uri().path()) {
+        if control::is_for(request.uri().path(), request.headers()) {
             return Ok(control::answer(&self, peer, request).await);
         }
         let request_id = new_uuid();

@@ -115,7 +115,10 @@ fn clock_file(folder: &Path) -> PathBuf {
 fn kept_advance(folder: &Path) -> io::Result<Duration> {
     match std::fs::read(clock_file(folder)) {
         Ok(text) => {
-            let kept: KeptClock = serde_json::from_slice(&text)?;
+            let kept: KeptClock = serde_json::from_slice(&text).map_err(|error| {
+                let path = clock_file(folder).display().to_string();
+                io::Error::other(format!("{path} is not what a sandbox writes ({error})"))
+            })?;
             Ok(Duration::from_millis(kept.ahead_ms))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Duration::ZERO),

@@ -19,6 +19,7 @@ fn key() -> AccessKey {
             account: "111111111111".parse().expect("an id"),
             arn: "arn:aws:iam::111111111111:user/admin".to_owned(),
             user_id: "AIDA".to_owned(),
+            role: None,
         },
     }
 }

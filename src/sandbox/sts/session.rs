@@ -29,6 +29,7 @@ const LONGEST_OF_USER: u64 = 36 * 3600;
 
 /// A role by its ARN.
 struct Role {
+    arn: String,
     account: AccountId,
     name: String,
 }
@@ -39,12 +40,19 @@ impl Role {
         let (account, path) = arn
             .strip_prefix("arn:aws:iam::")
             .and_then(|rest| rest.split_once(":role/"))?;
-        let name = path.rsplit('/').next()?;
+        let (folders, name) = match path.rsplit_once('/') {
+            Some((folders, name)) => (folders, name),
+            None => ("", path),
+        };
         let allowed = |char: char| char.is_ascii_alphanumeric() || "_+=,.@-".contains(char);
         if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
             return None;
         }
+        if !folders.chars().all(|char| char.is_ascii_graphic()) {
+            return None;
+        }
         Some(Role {
+            arn: arn.to_owned(),
             account: account.parse().ok()?,
             name: name.to_owned(),
         })
@@ -113,6 +121,7 @@ pub(super) fn assume_role(context: &Context, params: &mut Params) -> Result<Xml,
         ),
         user_id: format!("{}:{session}", role.unique_id()),
         account: role.account,
+        role: Some(role.arn),
     };
     let known = context.read(|world| world.accounts.get(caller.account.as_str()).is_some());
     if !known {

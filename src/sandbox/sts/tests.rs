@@ -65,6 +65,7 @@ fn roles_are_assumed() {
     );
     assert_eq!(key.caller.arn, arn);
     assert_eq!(key.caller.account.as_str(), "222222222222");
+    assert_eq!(key.caller.principal_arn(), ROLE.1, "with the role's path");
     let expires = key.expires.expect("an end");
     assert_eq!(
         crate::sandbox::clock::Timestamp::parse(credentials("Expiration")),
@@ -97,6 +98,10 @@ fn what_assume_role_refuses() {
         ),
         (
             vec![("RoleArn", "arn:aws:iam::222222222222:role/"), SESSION],
+            invalid,
+        ),
+        (
+            vec![("RoleArn", "arn:aws:iam::222222222222:role/a b/c"), SESSION],
             invalid,
         ),
         (vec![("RoleArn", "role"), SESSION], invalid),

@@ -14,6 +14,9 @@ struct Node {
     children: BTreeMap<String, Node>,
 }
 
+/// A parameter's name has at most so many parts.
+const DEEPEST: usize = 12;
+
 /// Parameters not taken yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params {
@@ -26,10 +29,15 @@ impl Params {
     /// Reads a form-encoded body.
     ///
     /// # Errors
-    /// A parameter is given twice, or is both a value and a structure.
+    /// A parameter is given twice, or its name has too many parts.
     pub fn parse(body: &[u8]) -> Result<Params, ServiceError> {
         let mut params = Params::default();
         for (name, value) in form_urlencoded::parse(body) {
+            // The tree is walked by recursion, and no operation has parameters this deep.
+            if name.split('.').count() > DEEPEST {
+                let shown: String = name.chars().take(100).collect();
+                return Err(unknown(&shown));
+            }
             let mut node = &mut params.root;
             for part in name.split('.') {
                 node = node.children.entry(part.to_owned()).or_default();
@@ -293,6 +301,11 @@ mod tests {
             assert!(error.message.contains(part), "{error}");
         }
         assert!(Params::parse(b"A=1&A=2").is_err());
+        let deep = format!("A{}=1", ".1".repeat(400_000));
+        assert_eq!(
+            Params::parse(deep.as_bytes()).unwrap_err().code,
+            "UnknownParameter"
+        );
         assert_eq!(
             params("A=x").number::<u8>("A").unwrap_err().code,
             "InvalidParameterValue"

@@ -95,6 +95,8 @@ fn an_instance_runs_its_image_and_keeps_what_it_writes() {
     );
 
     it_starts_again_with_the_same_disks(publisher, &instance);
+    // The guest is paused while its disk is copied, and goes on afterwards.
+    snapshot_of(publisher, &volumes[0]);
     it_answers_the_power_button(publisher, &instance);
     publisher
         .ec2("TerminateInstances", &[("InstanceId.1", &instance)])

@@ -2,6 +2,7 @@
 
 use super::{Image, ImageState, state};
 use crate::sandbox::context::Context;
+use crate::sandbox::ec2::snapshots::{self, Snapshot};
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::id::{AccountId, Region};
 use crate::sandbox::organizations;
@@ -146,6 +147,33 @@ pub fn launchable(context: &Context, world: &World, id: &str) -> Result<Image, S
     let image = find(context, world, &context.region, id)?;
     check_available(world, image, context)?;
     Ok(image.clone())
+}
+
+/// A snapshot that a disk of a launch of the image begins with: permission for the image is enough
+/// for those of its owner's that it names, but nobody lends what is another's.
+///
+/// # Errors
+/// `InvalidSnapshot.NotFound`.
+pub fn snapshot_to_launch(
+    context: &Context,
+    world: &World,
+    image: &Image,
+    id: &str,
+) -> Result<Snapshot, ServiceError> {
+    let is_lent = |snapshot: &&Snapshot| {
+        snapshot.owner == image.owner && image.snapshots().any(|named| named == snapshot.id)
+    };
+    match world.ec2.snapshots.get(id).filter(is_lent) {
+        Some(snapshot) => Ok(snapshots::as_of_now(context, snapshot)),
+        None => snapshots::readable(context, world, id),
+    }
+}
+
+/// The image that keeps a snapshot from being deleted: one of the snapshot's owner's.
+pub fn user<'a>(world: &'a World, snapshot: &Snapshot) -> Option<&'a Image> {
+    world.ec2.images.values().find(|image| {
+        image.owner == snapshot.owner && image.snapshots().any(|named| named == snapshot.id)
+    })
 }
 
 /// Checks that an image is available.

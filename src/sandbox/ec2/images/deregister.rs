@@ -1,6 +1,6 @@
 //! DeregisterImage: the end of an image, and of its snapshots if that is asked for.
 
-use super::{Image, access};
+use super::access;
 use crate::sandbox::context::Context;
 use crate::sandbox::ec2::snapshots;
 use crate::sandbox::error::ServiceError;
@@ -36,20 +36,18 @@ pub fn deregister_image(
     Ok(xml)
 }
 
-/// Deletes a snapshot that the image had; the result is in EC2's words. One that another image has
-/// too, whoever's that is, stays.
+/// Deletes a snapshot that the image had; the result is in EC2's words. One that another image of
+/// its owner's has too stays.
 fn delete_snapshot(context: &Context, world: &mut World, id: &str) -> &'static str {
-    let has_it = |other: &Image| other.snapshots().any(|snapshot| snapshot == id);
-    if world.ec2.images.values().any(has_it) {
+    let Some(snapshot) = world.ec2.snapshots.get(id) else {
+        return "client-error";
+    };
+    if snapshot.owner != context.caller.account {
+        return "missing-permissions";
+    }
+    if access::user(world, snapshot).is_some() {
         return "skipped";
     }
-    let is_own = |snapshot: &snapshots::Snapshot| snapshot.owner == context.caller.account;
-    match world.ec2.snapshots.get(id).map(is_own) {
-        Some(true) => {
-            snapshots::delete(world, id);
-            "success"
-        }
-        Some(false) => "missing-permissions",
-        None => "client-error",
-    }
+    snapshots::delete(world, id);
+    "success"
 }

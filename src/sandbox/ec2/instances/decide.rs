@@ -8,7 +8,6 @@ use crate::sandbox::context::Context;
 use crate::sandbox::ec2::images::{self, BlockDevice, Image};
 use crate::sandbox::ec2::network::{self, KeyPair, Subnet};
 use crate::sandbox::ec2::places::{self, InstanceType};
-use crate::sandbox::ec2::snapshots;
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::id::new_id;
 use crate::sandbox::world::World;
@@ -216,23 +215,13 @@ fn subnet(
     Err(ServiceError::new("Unsupported", message))
 }
 
-/// What is known of a snapshot that a disk is made of. The image's own may be used by whoever may
-/// launch the image.
+/// What is known of a snapshot that a disk is made of.
 fn known(context: &Context, world: &World, image: &Image, id: &str) -> Result<Known, ServiceError> {
-    let of_image = of_image(image, id);
-    let snapshot = match world.ec2.snapshots.get(id) {
-        Some(snapshot) if of_image => snapshot.clone(),
-        _ => snapshots::readable(context, world, id)?,
-    };
+    let snapshot = images::snapshot_to_launch(context, world, image, id)?;
     Ok(Known {
         size_gib: snapshot.size_gib,
         encrypted: snapshot.key.is_some(),
     })
-}
-
-fn of_image(image: &Image, snapshot: &str) -> bool {
-    let mut devices = image.block_devices.iter();
-    devices.any(|device| device.snapshot_id.as_deref() == Some(snapshot))
 }
 
 fn cores(

@@ -177,6 +177,7 @@ fn attach(
             iops: device.iops,
             throughput: device.throughput,
             snapshot_id: device.snapshot_id.clone(),
+            image: Some(&launch.image),
             encrypted: device.encrypted,
             kms_key_id: device.kms_key_id.clone(),
         },

@@ -12,7 +12,7 @@ mod power;
 mod request;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(in crate::sandbox) mod tests;
 mod write;
 
 use std::net::Ipv4Addr;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::{Instance, Phase, ShutdownBehavior, StateReason, volumes};
 use crate::sandbox::blocks::Job;
 use crate::sandbox::clock::{Clock, Timestamp};
+use crate::sandbox::ec2::snapshots;
+use crate::sandbox::ec2::volumes::Volume;
 use crate::sandbox::world::{Effect, World};
 
 /// AWS takes about so long until an instance whose machine runs is shown as running.
@@ -89,7 +91,8 @@ pub fn launch_failed(world: &mut World, clock: &Clock, id: &str, reason: StateRe
     }
 }
 
-/// Whether the data of all of an instance's volumes is there.
+/// Whether the data of all of an instance's volumes is there, and no snapshot is being made of it,
+/// in which a guest's writes would show that come after it was asked for.
 ///
 /// # Errors
 /// It never will be: why the launch fails.
@@ -101,7 +104,8 @@ pub fn data_is_there(world: &World, id: &str) -> Result<bool, StateReason> {
     if volumes.iter().any(|volume| volume.failed.is_some()) {
         return Err(client_error());
     }
-    Ok(volumes.iter().all(|volume| volume.done))
+    let is_idle = |volume: &&Volume| volume.done && !snapshots::is_being_made(world, &volume.id);
+    Ok(volumes.iter().all(is_idle))
 }
 
 /// What AWS says where a disk of a launch comes to nothing, mostly because its key cannot be used.

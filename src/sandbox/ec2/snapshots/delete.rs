@@ -3,6 +3,7 @@
 use super::own;
 use crate::sandbox::blocks::Job;
 use crate::sandbox::context::Context;
+use crate::sandbox::ec2::images;
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::wire::query::Params;
 use crate::sandbox::wire::xml::Xml;
@@ -16,11 +17,7 @@ pub(super) fn delete_snapshot(
     let id = params.required("SnapshotId")?;
     params.finish()?;
     let snapshot = own(context, world, &id)?;
-    let user = world.ec2.images.values().find(|image| {
-        let mut devices = image.block_devices.iter();
-        devices.any(|device| device.snapshot_id.as_deref() == Some(&*id))
-    });
-    if let Some(image) = user {
+    if let Some(image) = images::user(world, &snapshot) {
         return Err(ServiceError::new(
             "InvalidSnapshot.InUse",
             format!("The snapshot {id} is currently in use by {}", image.id),

@@ -163,11 +163,7 @@ fn progress(context: &Context, snapshot: &Snapshot) -> String {
             let passed = context.now.0.saturating_sub(snapshot.started.0);
             passed.clamp(0, whole).saturating_mul(99) / whole
         }
-        Progress::Open => {
-            let shared = &context.shared;
-            let writer = shared.blocks.writer(&snapshot.id, shared.clock.ahead_ms());
-            writer.map_or(0, |writer| i64::from(writer.progress()))
-        }
+        Progress::Open => i64::from(context.shared.blocks.progress(&snapshot.id)),
     };
     format!("{percent}%")
 }

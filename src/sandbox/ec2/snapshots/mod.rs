@@ -112,6 +112,14 @@ pub fn state(snapshot: &Snapshot, now: Timestamp) -> &'static str {
     }
 }
 
+/// Whether the data of a snapshot of the volume is still to be copied.
+pub fn is_being_made(world: &World, volume: &str) -> bool {
+    world.ec2.snapshots.values().any(|snapshot| {
+        matches!(snapshot.progress, Progress::Until { done: false, .. })
+            && matches!(&snapshot.origin, Origin::Volume(source) if source == volume)
+    })
+}
+
 /// A snapshot as it is now: one that blocks were put into has failed if its timeout has passed
 /// since the last one. The documents do not say so, since puts do not change them.
 pub fn as_of_now(context: &Context, snapshot: &Snapshot) -> Snapshot {
@@ -123,13 +131,14 @@ pub fn as_of_now(context: &Context, snapshot: &Snapshot) -> Snapshot {
         },
     ) = (&snapshot.progress, &snapshot.origin)
     {
-        let shared = &context.shared;
-        let last = shared
-            .blocks
-            .writer(&snapshot.id, shared.clock.ahead_ms())
-            .map_or(snapshot.started, |writer| writer.last());
+        let blocks = &context.shared.blocks;
+        let ahead = context.shared.clock.ahead_ms();
+        let last = blocks
+            .last_put(&snapshot.id, ahead)
+            .unwrap_or(snapshot.started);
         let end = last.plus(Duration::from_secs(u64::from(*timeout_minutes) * 60));
         if end <= context.now {
+            blocks.time_out(&snapshot.id, last, ahead);
             snapshot.progress = Progress::Fails {
                 at: end,
                 reason: "The snapshot timed out before it was completed".to_owned(),

@@ -684,6 +684,18 @@ fn a_snapshot_in_use_stays() {
         fails(&bed, "customer", "DeleteSnapshot", &delete),
         "AuthFailure"
     );
+    bed.ec2(
+        "customer",
+        "RegisterImage",
+        &[
+            ("Name", "theirs"),
+            ("RootDeviceName", "/dev/xvda"),
+            ("BlockDeviceMapping.1.DeviceName", "/dev/xvda"),
+            ("BlockDeviceMapping.1.Ebs.SnapshotId", &id),
+            ("VirtualizationType", "hvm"),
+        ],
+    )
+    .expect("an image that keeps nobody from deleting");
     call(&bed, "DeleteSnapshot", &delete);
     assert_eq!(
         fails(&bed, "publisher", "DeleteSnapshot", &delete),

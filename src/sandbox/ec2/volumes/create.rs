@@ -6,7 +6,7 @@ use super::describe::write_volume;
 use super::{Volume, kinds};
 use crate::sandbox::blocks::Job;
 use crate::sandbox::context::Context;
-use crate::sandbox::ec2::images;
+use crate::sandbox::ec2::images::{self, Image};
 use crate::sandbox::ec2::places;
 use crate::sandbox::ec2::snapshots::{self, Choice, Snapshot, Trouble, Wish, choose, refuse};
 use crate::sandbox::error::ServiceError;
@@ -21,7 +21,7 @@ const VOLUME_TAKES: Duration = Duration::from_secs(5);
 
 /// A volume that is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct NewVolume {
+pub struct NewVolume<'a> {
     /// Such as `eu-central-1a`.
     pub zone: String,
     /// In GiB; the snapshot's where it is left out.
@@ -34,6 +34,8 @@ pub struct NewVolume {
     pub throughput: Option<u32>,
     /// What it begins with.
     pub snapshot_id: Option<String>,
+    /// The image that it is made for the launch of.
+    pub image: Option<&'a Image>,
     /// Whether it is to be encrypted.
     pub encrypted: Option<bool>,
     /// The key, as it was given.
@@ -41,7 +43,7 @@ pub struct NewVolume {
 }
 
 /// Makes a volume of the caller's in the call's Region; its id. A snapshot must be readable for the
-/// caller, or belong to an image that the caller may launch.
+/// caller, or lent with the image that is launched.
 ///
 /// # Errors
 /// Parameters are wrong, there is no such snapshot for the caller, or (`InvalidKMSKey.InvalidState`,
@@ -49,7 +51,7 @@ pub struct NewVolume {
 pub fn create(
     context: &Context,
     world: &mut World,
-    new: NewVolume,
+    new: NewVolume<'_>,
 ) -> Result<String, ServiceError> {
     let (volume, trouble) = plan(context, world, new)?;
     match trouble {
@@ -79,7 +81,7 @@ fn put(world: &mut World, volume: Volume) -> String {
 fn plan(
     context: &Context,
     world: &mut World,
-    new: NewVolume,
+    new: NewVolume<'_>,
 ) -> Result<(Volume, Option<Trouble>), ServiceError> {
     if !places::zones(&context.region)
         .iter()
@@ -91,7 +93,7 @@ fn plan(
         ));
     }
     let snapshot = match &new.snapshot_id {
-        Some(id) => Some(snapshot_to_begin_with(context, world, id)?),
+        Some(id) => Some(snapshot_to_begin_with(context, world, new.image, id)?),
         None => None,
     };
     let size_gib = size(new.size_gib, snapshot.as_ref())?;
@@ -130,23 +132,15 @@ fn plan(
     Ok((volume, trouble))
 }
 
-/// Launching somebody's image needs no permission for its snapshots.
 fn snapshot_to_begin_with(
     context: &Context,
     world: &World,
+    image: Option<&Image>,
     id: &str,
 ) -> Result<Snapshot, ServiceError> {
-    let snapshot = match snapshots::readable(context, world, id) {
-        Ok(snapshot) => snapshot,
-        Err(error) => {
-            let of_image = world.ec2.images.values().any(|image| {
-                let mut devices = image.block_devices.iter();
-                devices.any(|device| device.snapshot_id.as_deref() == Some(id))
-                    && images::launchable(context, world, &image.id).is_ok()
-            });
-            let snapshot = world.ec2.snapshots.get(id).filter(|_| of_image);
-            snapshot.cloned().ok_or(error)?
-        }
+    let snapshot = match image {
+        Some(image) => images::snapshot_to_launch(context, world, image, id)?,
+        None => snapshots::readable(context, world, id)?,
     };
     snapshots::completed(context, &snapshot)?;
     Ok(snapshot)
@@ -181,6 +175,7 @@ pub(super) fn create_volume(
         iops: params.number("Iops")?,
         throughput: params.number("Throughput")?,
         snapshot_id: params.text("SnapshotId").filter(|id| !id.is_empty()),
+        image: None,
         encrypted: params.flag("Encrypted")?,
         kms_key_id: params.text("KmsKeyId"),
     };
@@ -203,9 +198,6 @@ pub(super) fn create_volume(
         .recall(context, token.as_deref(), &fingerprint)?
     {
         return written(context, world, &id);
-    }
-    if let Some(id) = &new.snapshot_id {
-        snapshots::readable(context, world, id)?;
     }
     let (volume, _) = plan(context, world, new)?;
     let id = put(world, volume);

@@ -17,7 +17,11 @@ use super::{key_mut, permitted, read, request};
 /// Condition keys of other services, and those that no request of the sandbox's KMS carries: a
 /// policy that asks for them would mean something else here than on AWS.
 fn is_foreign(key: &str) -> bool {
-    key.starts_with("s3:") || key == "aws:sourceip"
+    key.starts_with("s3:")
+        || matches!(
+            key,
+            "aws:sourceip" | "aws:resourceorgid" | "aws:resourceorgpaths"
+        )
 }
 
 /// The policy of a key that is made without one: the account decides.

@@ -10,6 +10,7 @@ use crate::sandbox::error::ServiceError;
 use crate::sandbox::id::Region;
 use crate::sandbox::world::World;
 
+use super::super::grant;
 use super::super::input::{key_id, required, sized, unsupported, wrong};
 use super::super::key::{self, Key, Needs};
 use super::super::reference::OWN_KEYS;
@@ -66,12 +67,34 @@ pub(super) fn replicate(context: &Context, world: &mut World) -> Result<Value, S
         policies::check(context, world, &replica, &policy, bypass)?;
         replica.policy = policy;
     }
+    forget_former(world, &replica);
     world.kms.keys.insert(arn, replica.clone());
     Ok(json!({
         "ReplicaKeyMetadata": metadata::of(world, context.now, &replica)?,
         "ReplicaPolicy": replica.policy,
         "ReplicaTags": shown(&replica.tags),
     }))
+}
+
+/// Removes what is left of a deleted replica in the place of a new one, which has the same ARN:
+/// its grants and aliases were deleted with it.
+fn forget_former(world: &mut World, replica: &Key) {
+    let grants = grant::of_key(world, &replica.arn())
+        .into_iter()
+        .map(|grant| grant::shelf_key(&replica.arn(), &grant.id));
+    for key in grants.collect::<Vec<_>>() {
+        world.kms.grants.remove(&key);
+    }
+    let prefix = key::alias_arn(&replica.account, &replica.region, "alias/");
+    let aliases = world
+        .kms
+        .aliases
+        .under(prefix)
+        .filter(|(_, alias)| alias.target == replica.id)
+        .map(|(arn, _)| arn.to_owned());
+    for arn in aliases.collect::<Vec<_>>() {
+        world.kms.aliases.remove(&arn);
+    }
 }
 
 #[derive(Deserialize)]

@@ -350,7 +350,7 @@ fn an_organization_is_let_in() {
 
 #[test]
 fn what_other_services_may() {
-    use KeyUse::{Decrypt, Encrypt, ReEncryptFrom};
+    use KeyUse::{Decrypt, DecryptDataKey, Encrypt, GenerateDataKey, ReEncryptFrom};
     let vault = Vault::new();
     let ec2 = "ec2.us-east-1.amazonaws.com";
     let needs = |usage: KeyUse| match usage {
@@ -362,8 +362,16 @@ fn what_other_services_may() {
         .as_slice(),
         Decrypt => &["kms:DescribeKey", "kms:Decrypt"],
         ReEncryptFrom => &["kms:Decrypt", "kms:ReEncryptFrom", "kms:CreateGrant"],
+        GenerateDataKey => &["kms:GenerateDataKey"],
+        DecryptDataKey => &["kms:Decrypt"],
     };
-    for usage in [Encrypt, Decrypt, ReEncryptFrom] {
+    for usage in [
+        Encrypt,
+        Decrypt,
+        ReEncryptFrom,
+        GenerateDataKey,
+        DecryptDataKey,
+    ] {
         let all = needs(usage);
         let whole = vault.key_with(&[allow(customer(), json!(all))]);
         assert_eq!(
@@ -372,7 +380,9 @@ fn what_other_services_may() {
             "{usage:?}"
         );
         for left_out in all {
-            let some: Vec<_> = all.iter().filter(|action| *action != left_out).collect();
+            let mut some: Vec<_> = all.iter().filter(|action| *action != left_out).collect();
+            // No action at all is none that a statement can have.
+            some.push(&"kms:ListAliases");
             let key = vault.key_with(&[allow(customer(), json!(some))]);
             let answer = vault.authorize("customer", &key, usage, Some(ec2));
             assert_eq!(

@@ -85,6 +85,7 @@ impl Vault {
             account: account.parse().expect("an account"),
             arn: arn.to_owned(),
             user_id: "AROA0000000000000000:session".to_owned(),
+            role: None,
         }
     }
 

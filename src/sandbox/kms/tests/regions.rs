@@ -215,3 +215,41 @@ fn policies_of_relatives_are_their_own() {
         "UnsupportedOperationException"
     );
 }
+
+#[test]
+fn a_replica_made_again_has_nothing_of_the_former() {
+    let vault = Vault::new();
+    let primary = multi_region(&vault);
+    let replica = replicate(&vault, &primary, OTHER);
+    let there = |operation: &str, body: Value| {
+        vault
+            .at("publisher", OTHER, operation, body)
+            .unwrap_or_else(|error| panic!("{operation}: {error}"))
+    };
+    let grantee = format!("arn:aws:iam::{CUSTOMER}:root");
+    there(
+        "CreateGrant",
+        json!({ "KeyId": replica, "GranteePrincipal": grantee, "Operations": ["Decrypt"] }),
+    );
+    let alias = |name: &str, key: &str| json!({ "AliasName": name, "TargetKeyId": key });
+    there("CreateAlias", alias("alias/former", &replica));
+    let bystander = arn_of(&there("CreateKey", json!({})));
+    there("CreateAlias", alias("alias/bystander", &bystander));
+    vault.call("CreateAlias", alias("alias/primary", &primary));
+    there(
+        "ScheduleKeyDeletion",
+        json!({ "KeyId": replica, "PendingWindowInDays": 7 }),
+    );
+    vault.bed.shared.clock.advance(key::DAY * 8);
+    assert_eq!(replicate(&vault, &primary, OTHER), replica);
+    vault.bed.shared.clock.advance(key::DAY);
+    let grants = there("ListGrants", json!({ "KeyId": replica }));
+    assert_eq!(grants["Grants"], json!([]));
+    let aliases = there("ListAliases", json!({ "KeyId": replica }));
+    assert_eq!(aliases["Aliases"], json!([]));
+    let other = there("ListAliases", json!({ "KeyId": bystander }));
+    assert_eq!(other["Aliases"][0]["AliasName"], "alias/bystander");
+    let of_primary = vault.call("ListAliases", json!({ "KeyId": primary }));
+    assert_eq!(of_primary["Aliases"][0]["AliasName"], "alias/primary");
+    there("CreateAlias", alias("alias/former", &replica));
+}

@@ -33,6 +33,7 @@ pub(super) fn user() -> Caller {
         account: "111111111111".parse().expect("an account"),
         arn: "arn:aws:iam::111111111111:user/admin".to_owned(),
         user_id: "AIDA0000000000000001".to_owned(),
+        role: None,
     }
 }
 
@@ -41,6 +42,7 @@ pub(super) fn session() -> Caller {
         account: "222222222222".parse().expect("an account"),
         arn: "arn:aws:sts::222222222222:assumed-role/builder/one".to_owned(),
         user_id: "AROA0000000000000002:one".to_owned(),
+        role: None,
     }
 }
 

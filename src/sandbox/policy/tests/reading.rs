@@ -118,6 +118,18 @@ fn statements_that_are_none() {
             "Null",
         ),
         (
+            json!({ "Condition": { "StringNotLike": { "aws:PrincipalOrgPaths": "o-1/*" } } }),
+            "use ForAnyValue:StringNotLike or ForAllValues:StringNotLike",
+        ),
+        (
+            json!({ "Condition": { "StringEqualsIfExists": { "aws:TagKeys": "a" } } }),
+            "use ForAnyValue:",
+        ),
+        (
+            json!({ "Condition": { "StringEquals": { "s3:ExistingObjectTag/": "a" } } }),
+            "s3:ExistingObjectTag/",
+        ),
+        (
             json!({ "Condition": { "Null": { "aws:PrincipalArn": ["true", "false"] } } }),
             "Null",
         ),

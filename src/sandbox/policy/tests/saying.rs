@@ -456,14 +456,6 @@ fn conditions() {
             none,
             false,
         ),
-        // Without a quantifier, a key that may have several values meets nothing.
-        (
-            "StringLike",
-            "aws:PrincipalOrgPaths",
-            json!("o-1/*"),
-            paths,
-            false,
-        ),
         (
             "ForAnyValue:StringEquals",
             "kms:EncryptionContextKeys",
@@ -580,5 +572,27 @@ fn who_the_caller_is() {
             "{key} {value}"
         );
         assert_eq!(said(&document, None, &[]), Silent, "{key} {value}: nobody");
+    }
+}
+
+#[test]
+fn sessions_of_roles_with_a_path() {
+    let role = "arn:aws:iam::222222222222:role/teams/images/builder";
+    let with_path = Caller {
+        role: Some(role.to_owned()),
+        ..session()
+    };
+    let without = "arn:aws:iam::222222222222:role/builder";
+    for (named, meant) in [(role, true), (without, false)] {
+        for members in [
+            json!({ "Effect": "Deny", "Principal": { "AWS": named } }),
+            json!({
+                "Effect": "Deny",
+                "Condition": { "ArnEquals": { "aws:PrincipalArn": named } },
+            }),
+        ] {
+            let verdict = said(&one(members.clone()), Some(&with_path), &[]);
+            assert_eq!(verdict == Deny, meant, "{members}");
+        }
     }
 }

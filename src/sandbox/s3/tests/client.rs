@@ -105,9 +105,12 @@ impl Client {
             request = request.header(name, value);
         }
         request = request.header("content-length", body.len());
-        let request = request
-            .body(s3s::Body::from(body.to_vec()))
-            .expect("a request");
+        self.exchange(request, s3s::Body::from(body.to_vec()))
+    }
+
+    /// Sends a request with any body.
+    pub fn exchange(&self, request: hyper::http::request::Builder, body: s3s::Body) -> Answer {
+        let request = request.body(body).expect("a request");
         self.shared.runtime().block_on(async {
             let reply = answer(Arc::clone(&self.shared), request, new_uuid()).await;
             let (head, body) = reply.into_parts();

@@ -201,3 +201,17 @@ fn parts_by_copy() {
     assert_eq!(complete(&client, &id, &[(1, &etag)], &[]).status, 200);
     assert_eq!(client.get("/bucket/big").text(), "234");
 }
+
+#[test]
+fn a_part_that_goes_while_it_is_put_together() {
+    let (_bed, client) = with_bucket();
+    let id = begin(&client, &[]);
+    let one = part(&client, &id, 1, b"data").header("etag").to_owned();
+    // As if another had uploaded the part anew just now.
+    let folder = client.shared.folder.join("s3/data");
+    for entry in std::fs::read_dir(folder).expect("data").flatten() {
+        std::fs::remove_file(entry.path()).expect("removed");
+    }
+    let reply = complete(&client, &id, &[(1, &one)], &[]);
+    assert_eq!(reply.outcome(), "400 InvalidPart", "{}", reply.text());
+}

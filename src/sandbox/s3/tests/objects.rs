@@ -1,6 +1,10 @@
 //! Objects: writing, reading, copying, tags, checksums.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use super::client::{Client, with_bucket};
+use crate::sandbox::s3::model::{Bucket, Versioning};
 
 #[test]
 fn what_is_written_is_read() {
@@ -308,6 +312,30 @@ fn encryption_keys_are_enforced() {
         customer.send("PUT", "/bucket/b", &headers, b"x").outcome(),
         "403 AccessDenied"
     );
+    // Of the key, writing needs GenerateDataKey, and reading and uploads in parts need Decrypt.
+    let of_key = |actions: &[&str]| {
+        let statement = |account: &str, actions: &[&str]| {
+            serde_json::json!({
+                "Effect": "Allow", "Principal": { "AWS": account }, "Action": actions,
+                "Resource": "*",
+            })
+        };
+        let mut statements = vec![statement("111111111111", &["kms:*"])];
+        statements.push(statement("222222222222", actions));
+        let policy = serde_json::json!({ "Version": "2012-10-17", "Statement": statements });
+        let body = serde_json::json!({ "KeyId": arn, "Policy": policy.to_string() });
+        bed.json(kms, "publisher", "us-east-1", "PutKeyPolicy", body)
+            .expect("a policy");
+        let put = customer.send("PUT", "/bucket/b", &headers, b"x").status;
+        let upload = customer
+            .send("POST", "/bucket/b?uploads", &headers, b"")
+            .status;
+        (put, customer.get("/bucket/a").status, upload)
+    };
+    assert_eq!(of_key(&["kms:GenerateDataKey"]), (200, 403, 403));
+    assert_eq!(of_key(&["kms:Decrypt"]), (403, 200, 403));
+    let both = ["kms:GenerateDataKey", "kms:Decrypt"];
+    assert_eq!(of_key(&both), (200, 200, 200));
     // The account's own key aws/s3 cannot be shared at all.
     client.send("PUT", "/bucket/c", &headers[..1], b"data");
     assert_eq!(client.get("/bucket/c").status, 200);
@@ -360,4 +388,61 @@ fn checksums_behind_the_data() {
         "",
         "it was of the transfer only"
     );
+}
+
+/// A body of one frame; something happens before it comes.
+struct Late<F> {
+    before: Option<F>,
+    data: Option<&'static [u8]>,
+}
+
+impl<F: FnOnce() + Unpin> hyper::body::Body for Late<F> {
+    type Data = hyper::body::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        if let Some(before) = self.before.take() {
+            before();
+        }
+        let data = self.data.take().map(hyper::body::Bytes::from_static);
+        std::task::Poll::Ready(data.map(|data| Ok(hyper::body::Frame::data(data))))
+    }
+}
+
+#[test]
+fn a_bucket_that_is_made_anew_while_data_comes() {
+    let (bed, client) = with_bucket();
+    let customer = bed.caller("customer").account;
+    let put = |change: Box<dyn FnOnce(&mut Bucket) + Send + Sync>| {
+        let shared = Arc::clone(&client.shared);
+        let before = move || {
+            let changed = shared.transact(|world| {
+                change(world.s3.buckets.get_mut("bucket").expect("a bucket"));
+                Ok(())
+            });
+            changed.expect("changed");
+        };
+        let uri = client.presign("PUT", "/bucket/a", SystemTime::now(), 60);
+        let request = hyper::Request::builder()
+            .method("PUT")
+            .uri(uri)
+            .header("host", "127.0.0.1")
+            .header("content-length", 4);
+        let body = Late {
+            before: Some(before),
+            data: Some(b"data"),
+        };
+        client
+            .exchange(request, s3s::Body::http_body(body))
+            .outcome()
+    };
+    let same = put(Box::new(|bucket| bucket.versioning = Versioning::Suspended));
+    assert_eq!(same, "200", "the same bucket, however it has changed");
+    let later = put(Box::new(|bucket| bucket.created.0 += 1));
+    assert_eq!(later, "404 NoSuchBucket");
+    let others = put(Box::new(move |bucket| bucket.account = customer));
+    assert_eq!(others, "404 NoSuchBucket");
 }

@@ -102,6 +102,15 @@ fn documents() {
             ),
             "400 MalformedPolicy",
         ),
+        (
+            policy(
+                CUSTOMER,
+                "\"s3:*\"",
+                "bucket/*",
+                r#","Condition":{"StringNotLike":{"aws:PrincipalOrgPaths":"o-1/*"}}"#,
+            ),
+            "400 MalformedPolicy",
+        ),
         ("{".to_owned(), "400 MalformedPolicy"),
         ("{}".to_owned(), "400 MalformedPolicy"),
         (large, "400 PolicyTooLarge"),
@@ -259,6 +268,36 @@ fn conditions_of_requests() {
         client.must("PUT", "/bucket?policy", &document);
         let reply = customer.get("/bucket/a");
         assert_eq!(reply.status, expected, "{condition}: {}", reply.text());
+    }
+    let tags = [("x-amz-tagging", "Stage=done")];
+    client.send("PUT", "/bucket/tagged", &tags, b"data");
+    let of_tags = |action: &str, condition: &str| {
+        let condition = format!(r#","Condition":{{{condition}}}"#);
+        client.must(
+            "PUT",
+            "/bucket?policy",
+            &policy(CUSTOMER, action, "bucket/*", &condition),
+        );
+    };
+    of_tags(
+        r#""s3:GetObject""#,
+        r#""StringEquals":{"s3:ExistingObjectTag/Stage":"done"}"#,
+    );
+    assert_eq!(customer.get("/bucket/tagged").status, 200);
+    assert_eq!(customer.get("/bucket/a").outcome(), "403 AccessDenied");
+    of_tags(
+        r#"["s3:PutObject","s3:PutObjectTagging"]"#,
+        r#""StringEquals":{"s3:RequestObjectTag/Stage":"done"},
+            "ForAllValues:StringEquals":{"s3:RequestObjectTagKeys":"Stage"}"#,
+    );
+    for (tags, expected) in [
+        ("Stage=done", 200),
+        ("Stage=no", 403),
+        ("Stage=done&x=y", 403),
+    ] {
+        let headers = [("x-amz-tagging", tags)];
+        let reply = customer.send("PUT", "/bucket/tagged", &headers, b"");
+        assert_eq!(reply.status, expected, "{tags}: {}", reply.text());
     }
     let only_new = policy(
         CUSTOMER,

@@ -329,9 +329,14 @@ fn snapshots_go_with_their_image_if_asked_for() {
     let bed = bed();
     let only = "snap-00000000000000002";
     let theirs = "snap-00000000000000003";
-    put_snapshot(&bed, only, |_| {});
     let publisher = bed.caller("publisher").account;
     let customer = bed.caller("customer").account;
+    put_snapshot(&bed, only, |snapshot| {
+        snapshot.shared_with.insert(customer.clone());
+    });
+    let of_only = [("BlockDeviceMapping.1.Ebs.SnapshotId", only)];
+    let foreign = image_params("foreign", &of_only);
+    ok(&bed, "customer", "RegisterImage", &foreign);
     put_snapshot(&bed, theirs, |snapshot| {
         snapshot.owner = customer;
         snapshot.shared_with.insert(publisher);

@@ -359,6 +359,42 @@ fn launch_permission_is_enough_for_an_image_that_is_not_encrypted() {
 }
 
 #[test]
+fn an_image_lends_only_its_owners_snapshots() {
+    let lab = Lab::new();
+    let publisher = lab.bed.caller("publisher").account;
+    let permission = [
+        ("ImageId", lab.image.as_str()),
+        ("LaunchPermission.Add.1.UserId", "222222222222"),
+    ];
+    lab.ok("ModifyImageAttribute", &permission);
+    // The publisher's image is of a snapshot that somebody else shares with the publisher.
+    let lend = |is_shared: bool| {
+        lab.bed
+            .shared
+            .transact(|world| {
+                let snapshot = world.ec2.snapshots.get_mut(&lab.snapshot).expect("it");
+                snapshot.owner = "333333333333".parse().expect("an account");
+                snapshot.shared_with.clear();
+                if is_shared {
+                    snapshot.shared_with.insert(publisher.clone());
+                }
+                Ok(())
+            })
+            .expect("changed");
+    };
+    let launch = |account: &str| match lab.run_as(account, &[]) {
+        Ok(_) => String::new(),
+        Err(error) => error.code.into_owned(),
+    };
+    assert_eq!(launch("customer"), "");
+    lend(true);
+    assert_eq!(launch("publisher"), "");
+    assert_eq!(launch("customer"), "InvalidSnapshot.NotFound");
+    lend(false);
+    assert_eq!(launch("publisher"), "InvalidSnapshot.NotFound");
+}
+
+#[test]
 fn a_key_that_cannot_be_used_shows_later() {
     let lab = Lab::new();
     let id = lab.launched(&[

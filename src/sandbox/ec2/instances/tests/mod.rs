@@ -9,13 +9,13 @@ use crate::sandbox::service::Service;
 use crate::sandbox::testing::{Bed, Xml};
 
 /// A sandbox with an image, whose instances run without machines.
-pub(super) struct Lab {
+pub(in crate::sandbox) struct Lab {
     pub bed: Bed,
     pub image: String,
     pub snapshot: String,
 }
 
-pub(super) type Params<'a> = &'a [(&'a str, &'a str)];
+pub(in crate::sandbox) type Params<'a> = &'a [(&'a str, &'a str)];
 
 impl Lab {
     pub fn new() -> Lab {

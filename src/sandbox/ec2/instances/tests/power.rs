@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::Lab;
 use crate::sandbox::ec2::instances::{self, Ending, Phase};
+use crate::sandbox::ec2::snapshots::Progress;
 use crate::sandbox::machines;
 
 fn ended(lab: &Lab, id: &str, ending: &Ending) {
@@ -229,6 +230,41 @@ fn an_instance_without_its_root_does_not_start() {
         .expect("detached");
     let code = lab.code("StartInstances", &[("InstanceId.1", &id)]);
     assert_eq!(code, "IncorrectInstanceState");
+}
+
+#[test]
+fn an_order_to_stop_that_comes_late_is_not_for_the_next_start() {
+    let lab = Lab::new();
+    let id = lab.launched(&[("InstanceInitiatedShutdownBehavior", "terminate")]);
+    lab.ok("StopInstances", &[("InstanceId.1", &id)]);
+    lab.ok("StartInstances", &[("InstanceId.1", &id)]);
+    let late = machines::Order::Stop(id.clone(), machines::Patience::Usual);
+    machines::perform(&lab.bed.shared, late);
+    assert_eq!(lab.state(&id), "running");
+}
+
+#[test]
+fn no_machine_starts_while_a_snapshot_of_its_volume_is_made() {
+    let lab = Lab::new();
+    let id = lab.launched(&[]);
+    let root = lab.member(&id, "blockDeviceMapping/item[0]/ebs/volumeId");
+    let snapshot = lab.ok("CreateSnapshot", &[("VolumeId", &root)]);
+    let snapshot = snapshot.text("snapshotId");
+    let starts = |made: bool| {
+        let shared = &lab.bed.shared;
+        shared
+            .transact(|world| {
+                let snapshot = world.ec2.snapshots.get_mut(snapshot).expect("it");
+                if let Progress::Until { done, .. } = &mut snapshot.progress {
+                    *done = made;
+                }
+                Ok(())
+            })
+            .expect("changed");
+        shared.read(|world| instances::data_is_there(world, &id))
+    };
+    assert_eq!(starts(false), Ok(false));
+    assert_eq!(starts(true), Ok(true));
 }
 
 #[test]
