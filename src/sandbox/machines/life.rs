@@ -58,6 +58,10 @@ async fn run(
         there = data(shared, id) => there?,
         () = stop_asked(shared, id, commands) => return Ok(Ending::Off),
     }
+    // The order to run may come after one to stop that was given later.
+    if shared.read(|world| is_to_end(world, id)) {
+        return Ok(Ending::Off);
+    }
     loop {
         let mut machine = match Running::start(shared, id).await {
             Ok(machine) => machine,
@@ -66,12 +70,14 @@ async fn run(
                 return Ok(Ending::Broken(why));
             }
         };
-        let noted = shared.transact(|world| {
+        let is_wanted = shared.transact(|world| {
             instances::booted(world, &shared.clock, id);
-            Ok(())
+            Ok(!is_to_end(world, id))
         });
-        if let Err(error) = noted {
-            return Ok(Ending::Broken(error.to_string()));
+        match is_wanted {
+            Ok(true) => {}
+            Ok(false) => return Ok(Ending::Off),
+            Err(error) => return Ok(Ending::Broken(error.to_string())),
         }
         tracing::info!(instance = id, "sandbox: an instance runs");
         match machine.attend(shared, id, commands).await {

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,9 @@ imds=/usr/libexec/alpine-ami/imds
 say "instance $($imds get meta-data/instance-id)"
 say "tag $($imds get meta-data/tags/instance/role)"
 say "account $($imds get dynamic/instance-identity/document | grep -o '"accountId": *"[0-9]*"' | tr -dc 0-9)"
+echo @IDENTIFY@ | base64 -d >/tmp/identify && chmod +x /tmp/identify
 for disk in /sys/class/nvme/nvme*; do
+	say "named $(/tmp/identify "/dev/${disk##*/}")"
 	say "disk $(echo $(cat "$disk/model" "$disk/serial"))"
 done
 printf 'written by the guest' | dd of=/dev/nvme1n1 conv=notrunc 2>/dev/null
@@ -75,6 +78,8 @@ fn an_instance_runs_its_image_and_keeps_what_it_writes() {
         "guest: account 111111111111".to_owned(),
         format!("guest: disk Amazon Elastic Block Store {root}"),
         format!("guest: disk Amazon Elastic Block Store {data}"),
+        "guest: named /dev/xvda ".to_owned(),
+        "guest: named /dev/sdf ".to_owned(),
         "guest: job the job".to_owned(),
         "guest: asked for control: HTTP/1.0 403 Forbidden".to_owned(),
         "guest: done".to_owned(),
@@ -188,7 +193,8 @@ fn launch(publisher: &Client, image: &str) -> String {
     let user_data = USER_DATA
         .replace("@GET@", &path("GET", "/jobs/job"))
         .replace("@PUT@", &path("PUT", "/jobs/result"))
-        .replace("@OTHERS@", &others.join(" "));
+        .replace("@OTHERS@", &others.join(" "))
+        .replace("@IDENTIFY@", &identify());
     let launched = publisher
         .ec2(
             "RunInstances",
@@ -209,6 +215,23 @@ fn launch(publisher: &Client, image: &str) -> String {
         )
         .done("an instance");
     launched.text("instancesSet/item[0]/instanceId").to_owned()
+}
+
+/// The program of `identify.c`, in base64.
+fn identify() -> String {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sandbox/identify.c");
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("identify");
+    let status = Command::new("gcc")
+        .args(["-Os", "-s", "-static", "-nostdlib", "-fno-stack-protector"])
+        .args(["-fno-asynchronous-unwind-tables", "-Wl,-n,--build-id=none"])
+        .arg(&source)
+        .arg("-o")
+        .arg(&program)
+        .status()
+        .expect("gcc");
+    assert!(status.success(), "{status}");
+    BASE64_STANDARD.encode(std::fs::read(program).expect("the program"))
 }
 
 fn describe(publisher: &Client, instance: &str) -> Tree {
