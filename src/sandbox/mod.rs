@@ -15,7 +15,8 @@
 //! | [`clock`], [`limits`], [`faults`], [`calls`], [`control`] | time, quotas and rates, mishaps on request, the record of calls, and how all that is set |
 //! | [`token`], [`tag`] | client tokens and tags |
 //! | [`ec2`], [`ebs`], [`kms`], [`s3`], [`sts`], [`organizations`] | the services |
-//! | [`policy`] | policy documents, for keys and buckets |
+//! | [`iam`] | identity policies of roles |
+//! | [`policy`] | policy documents, for keys, buckets and roles |
 //! | [`blocks`], [`machines`] | data of snapshots and volumes; virtual machines |
 
 pub mod blocks;
@@ -29,6 +30,7 @@ pub mod ec2;
 pub mod error;
 pub mod faults;
 pub mod http;
+pub mod iam;
 pub mod id;
 pub mod kms;
 pub mod limits;

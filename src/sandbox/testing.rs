@@ -49,8 +49,18 @@ impl Bed {
         }
     }
 
-    /// The administrator of an account, `publisher` or `customer`.
+    /// The administrator of an account, `publisher` or `customer`; of `publisher/ci` a session of
+    /// the role `ci`.
     pub fn caller(&self, account: &str) -> Caller {
+        if let Some((account, role)) = account.split_once('/') {
+            let id = self.caller(account).account;
+            return Caller {
+                arn: format!("arn:aws:sts::{id}:assumed-role/{role}/session"),
+                user_id: "AROA0000000000000000A:session".to_owned(),
+                role: Some(format!("arn:aws:iam::{id}:role/{role}")),
+                account: id,
+            };
+        }
         self.shared.read(|world| {
             let id = &world
                 .accounts
@@ -62,6 +72,18 @@ impl Bed {
             let key = keys.iter().find(|key| key.caller.account == *id);
             key.expect("a key").caller.clone()
         })
+    }
+
+    /// Gives a role, such as `publisher/ci`, a policy of these statements.
+    pub fn confine(&self, role: &str, statements: serde_json::Value) {
+        let (account, name) = role.split_once('/').expect("an account and a role");
+        let account = self.caller(account).account;
+        let document = serde_json::json!({"Version": "2012-10-17", "Statement": statements});
+        let put = self.shared.transact(|world| {
+            let put = world.iam.put(&account, name, &document.to_string());
+            put.map_err(ServiceError::internal)
+        });
+        put.expect("a policy");
     }
 
     /// The context of a call.

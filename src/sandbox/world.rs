@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::caller::AccessKey;
 use super::clock::Clock;
 use super::ec2::Ec2State;
+use super::iam::IamState;
 use super::id::AccountId;
 use super::kms::KmsState;
 use super::organizations::OrganizationsState;
@@ -53,6 +54,8 @@ pub struct World {
     pub s3: S3State,
     /// Organizations.
     pub organizations: OrganizationsState,
+    /// Identity policies of roles.
+    pub iam: IamState,
     /// To be done once the change under way is kept.
     pub effects: Vec<Effect>,
 }
@@ -70,6 +73,7 @@ impl World {
             kms: KmsState::default(),
             s3: S3State::default(),
             organizations: OrganizationsState::default(),
+            iam: IamState::default(),
             effects: Vec::new(),
         }
     }
@@ -86,6 +90,7 @@ impl World {
         shelves.extend(self.kms.shelves());
         shelves.extend(self.s3.shelves());
         shelves.extend(self.organizations.shelves());
+        shelves.extend(self.iam.shelves());
         shelves
     }
 }

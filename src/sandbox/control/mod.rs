@@ -14,6 +14,9 @@
 //! | `PUT /_sandbox/clock` | `{"scale": 0.1}` sets the scale, `{"advance_seconds": 86400}` puts the clock forward, for good |
 //! | `GET /_sandbox/accounts` | the accounts with their access keys |
 //! | `POST /_sandbox/accounts` | adds one: `{"name": "other", "id": "333333333333"}` |
+//! | `PUT /_sandbox/policies/<role>?account=<id or name>` | gives a role of an account its identity policy, an IAM policy document: sessions of the role may do what it allows and nothing else; without one they are administrators |
+//! | `GET /_sandbox/policies`, `GET /_sandbox/policies/<role>?account=…` | the roles that have a policy; a role's policy |
+//! | `DELETE /_sandbox/policies/<role>?account=…` | makes the role's sessions administrators again |
 //!
 //! What is wrong with a request is said with a status of 400 to 499 and `{"error": "…"}`. The path
 //! serves only this machine: no other one, no virtual machine, and no page in a browser.
@@ -46,6 +49,7 @@
 //! Faults are tried in the order in which they were added; those after one that refuses the call do
 //! not see it. They are gone when the sandbox stops.
 
+mod policies;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -75,6 +79,13 @@ pub const HELP: &str = r#"Control and faults:
     PUT    /_sandbox/clock              {"scale": 0.1}, {"advance_seconds": 86400}
     GET    /_sandbox/accounts           accounts and their access keys
     POST   /_sandbox/accounts           {"name": "other", "id": "333333333333"}
+    GET    /_sandbox/policies           roles that have a policy
+    PUT    /_sandbox/policies/ROLE?account=ID_OR_NAME
+                                        confine the role's sessions to an IAM policy, the body;
+                                        GET shows it, DELETE makes them administrators again
+
+  Every role can be assumed by everybody, with AssumeRole or AssumeRoleWithWebIdentity; of a web
+  identity's token neither issuer nor signature are checked.
 
   A fault names the calls that it is for (service, operation, region, account: all may be left
   out), which of them (nth; or skip and times), and what befalls them:

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::Wrong;
+use super::{Wrong, policies};
 use crate::sandbox::calls::CallFilter;
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::faults::Rule;
@@ -29,7 +29,7 @@ pub(super) fn route(
 ) -> Result<Value, Wrong> {
     let rest = path.strip_prefix("/_sandbox").unwrap_or_default();
     let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
-    if !query.is_empty() && parts != ["calls"] {
+    if !query.is_empty() && !matches!(parts[..], ["calls"] | ["policies", _]) {
         return Err(Wrong(400, format!("{path} has no query")));
     }
     if !body.is_empty() && !matches!(*method, Method::POST | Method::PUT) {
@@ -80,13 +80,15 @@ pub(super) fn route(
             post_account(endpoint, body)?;
             to_json(&Environment::of(shared, &endpoint.url).accounts)
         }
-        (_, ["health" | "faults" | "calls" | "limits" | "clock" | "accounts"])
+        ("GET", ["policies"]) => Ok(policies::list(endpoint)),
+        (_, ["policies", role]) => policies::route(endpoint, method, role, query, body),
+        (_, ["health" | "faults" | "calls" | "limits" | "clock" | "accounts" | "policies"])
         | (_, ["faults", _]) => Err(Wrong(405, format!("{path} has no {method}"))),
         _ => Err(Wrong(
             404,
             format!(
-                "there is no {path}; there are /_sandbox/health, faults, calls, limits, clock and \
-                 accounts"
+                "there is no {path}; there are /_sandbox/health, faults, calls, limits, clock, \
+                 accounts and policies"
             ),
         )),
     }

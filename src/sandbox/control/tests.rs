@@ -75,6 +75,34 @@ fn requests_that_are_refused() {
             400,
         ),
         ("PUT", "clock", r#"{"back": 1}"#, 400),
+        ("POST", "policies", "{}", 405),
+        ("PUT", "policies/ci", "{}", 400),
+        ("PUT", "policies/ci?who=publisher", "{}", 400),
+        (
+            "PUT",
+            "policies/ci?account=publisher&account=customer",
+            "{}",
+            400,
+        ),
+        ("PUT", "policies/ci?account=nobody", "{}", 404),
+        ("PUT", "policies/ci?account=publisher", "{}", 400),
+        (
+            "PUT",
+            "policies/ci?account=publisher",
+            r#"{"Version": "2012-10-17", "Statement": {
+            "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}}"#,
+            400,
+        ),
+        (
+            "PUT",
+            "policies/ci%20x?account=publisher",
+            r#"{"Version": "2012-10-17", "Statement": {
+            "Effect": "Allow", "Action": "*", "Resource": "*"}}"#,
+            400,
+        ),
+        ("POST", "policies/ci?account=publisher", "{}", 405),
+        ("GET", "policies/ci?account=publisher", "", 404),
+        ("DELETE", "policies/ci?account=publisher", "", 404),
         ("POST", "accounts", r#"{"name": "a"}"#, 400),
         ("POST", "accounts", r#"{"name": "a", "id": "1"}"#, 400),
         (
@@ -166,6 +194,30 @@ fn limits_clock_and_accounts_are_set() {
 }
 
 #[test]
+fn policies_are_put_and_taken_away() {
+    let desk = Desk::new();
+    let document = json!({
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"}
+    });
+    let path = "policies/ci%2Bx@y?account=publisher";
+    let put = desk.ask("PUT", path, &document.to_string());
+    assert_eq!(put, Ok(json!({})));
+    assert_eq!(desk.get("policies/ci+x@y?account=111111111111"), document);
+    let list = json!([{
+        "account": "111111111111", "role": "ci+x@y",
+        "arn": "arn:aws:iam::111111111111:role/ci+x@y"
+    }]);
+    assert_eq!(desk.get("policies"), list);
+    assert!(
+        desk.ask("GET", "policies/ci+x@y?account=customer", "")
+            .is_err()
+    );
+    assert_eq!(desk.ask("DELETE", path, ""), Ok(json!({})));
+    assert_eq!(desk.get("policies"), json!([]));
+}
+
+#[test]
 fn calls_are_read_and_forgotten() {
     let desk = Desk::new();
     for service in [
@@ -251,6 +303,7 @@ fn the_help_names_every_path_and_action() {
         "limits",
         "clock",
         "accounts",
+        "policies",
         "throttle",
         "error",
         "close-before",

@@ -15,6 +15,7 @@ mod write;
 use super::context::Context;
 use super::error::ServiceError;
 use super::http::{Reply, Request};
+use super::iam;
 use request::{Call, Parts};
 
 /// The operation that a request asks for.
@@ -38,6 +39,13 @@ pub fn handle(context: &Context) -> Result<Reply, ServiceError> {
         .status(404));
     };
     let mut parts = Parts::new(&context.request)?;
+    let first = parts.peek("firstSnapshotId").map(str::to_owned);
+    let named: Vec<&str> = call
+        .snapshot()
+        .into_iter()
+        .chain(first.as_deref())
+        .collect();
+    iam::check_ebs(context, call.name(), &named)?;
     match call {
         Call::StartSnapshot => start::start_snapshot(context, parts),
         Call::PutSnapshotBlock { snapshot, index } => {

@@ -78,6 +78,18 @@ impl Call {
         })
     }
 
+    /// The snapshot that the path names.
+    pub fn snapshot(&self) -> Option<&str> {
+        match self {
+            Call::StartSnapshot => None,
+            Call::ListChangedBlocks { second } => Some(second),
+            Call::PutSnapshotBlock { snapshot, .. }
+            | Call::CompleteSnapshot { snapshot }
+            | Call::ListSnapshotBlocks { snapshot }
+            | Call::GetSnapshotBlock { snapshot, .. } => Some(snapshot),
+        }
+    }
+
     /// The operation's name.
     pub fn name(&self) -> &'static str {
         match self {
@@ -115,6 +127,11 @@ impl<'a> Parts<'a> {
             }
         }
         Ok(Parts { request, query })
+    }
+
+    /// A parameter of the query, which stays there.
+    pub fn peek(&self, name: &str) -> Option<&str> {
+        self.query.get(name).map(String::as_str)
     }
 
     /// A parameter of the query.

@@ -354,6 +354,13 @@ fn a_client_token_stands_for_one_start() {
     let ebs = direct(&bed);
     let body = json!({ "VolumeSize": 1, "ClientToken": "once" });
     let first = ebs.start(body.clone()).expect("started");
+    assert_eq!(ebs.start(body.clone()).expect("the same"), first);
+    // Also of a snapshot that takes no blocks any more, or is gone.
+    let id = first["SnapshotId"].as_str().expect("an id");
+    ebs.complete(id, 0).expect("completed");
+    assert_eq!(ebs.start(body.clone()).expect("the same"), first);
+    bed.ec2("publisher", "DeleteSnapshot", &[("SnapshotId", id)])
+        .expect("deleted");
     assert_eq!(ebs.start(body).expect("the same"), first);
     let error = ebs
         .start(json!({ "VolumeSize": 2, "ClientToken": "once" }))

@@ -11,6 +11,7 @@ pub mod volumes;
 use super::context::Context;
 use super::error::ServiceError;
 use super::http::Reply;
+use super::iam;
 use super::shelf::{AnyShelf, Shelf};
 use super::wire::query::Params;
 use super::wire::xml::{Xml, ec2_document};
@@ -114,6 +115,7 @@ pub fn handle(context: &Context) -> Result<Reply, ServiceError> {
             ),
         ));
     };
+    iam::check_ec2(context, &name)?;
     let dry_run = params.flag("DryRun")?.unwrap_or(false);
     let would_have = || {
         ServiceError::new(

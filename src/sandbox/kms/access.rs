@@ -1,14 +1,16 @@
 //! Who may do what with a key: the key policy, then grants.
 //!
 //! "Determining access to AWS KMS keys", developer guide: a denial of the policy is final; what it
-//! does not allow, a grant may. Principals here are administrators of their accounts, so a key
-//! policy that names an account lets all of them pass.
+//! does not allow, a grant may. A key policy that names an account leaves it to that account's own
+//! policies: it lets administrators pass, and of the sessions of a role with a policy those whose
+//! policy allows it.
 
 use std::collections::BTreeMap;
 
 use crate::sandbox::caller::Caller;
 use crate::sandbox::clock::Timestamp;
 use crate::sandbox::error::ServiceError;
+use crate::sandbox::iam;
 use crate::sandbox::id::{AccountId, Region};
 use crate::sandbox::policy::{self, Policy, Question, Verdict};
 use crate::sandbox::world::World;
@@ -78,13 +80,20 @@ impl<'a> Request<'a> {
     /// `AccessDeniedException`.
     pub fn check(&self, world: &World, key: &Key) -> Result<(), ServiceError> {
         let arn = key.arn();
+        let is_own = key.account == self.caller.account;
+        let conditions = self.all_conditions(world, key);
+        let action = format!("kms:{}", self.action);
+        let identity = iam::verdict(world, self.caller, &action, &arn, &conditions)?;
+        if identity == Some(Verdict::Deny) {
+            return Err(self.denied(&arn, &iam::why(Verdict::Deny, &action)));
+        }
         match self.verdict(world, key, &key.policy)? {
-            Verdict::Allow => return Ok(()),
-            Verdict::Deny if key.account == self.caller.account => {
+            Verdict::Allow if self.is_granted_by(identity, key, &conditions)? => return Ok(()),
+            Verdict::Deny if is_own => {
                 return Err(self.denied(&arn, "with an explicit deny in a resource-based policy"));
             }
             Verdict::Deny => return Err(self.hidden(&arn)),
-            Verdict::Silent => {}
+            Verdict::Allow | Verdict::Silent => {}
         }
         let wish = Wish {
             operation: self.action,
@@ -97,7 +106,9 @@ impl<'a> Request<'a> {
             .any(|grant| grant.allows(self.caller, self.now, &wish));
         if granted {
             Ok(())
-        } else if key.account == self.caller.account {
+        } else if identity == Some(Verdict::Silent) {
+            Err(self.denied(&arn, &iam::why(Verdict::Silent, &action)))
+        } else if is_own {
             let why = format!(
                 "because no resource-based policy allows the kms:{} action",
                 self.action
@@ -108,22 +119,48 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Whether what the key policy allows is allowed, given what the caller's identity policy says:
+    /// a key policy that names the account only leaves it to that, and so does every one of another
+    /// account's keys.
+    fn is_granted_by(
+        &self,
+        identity: Option<Verdict>,
+        key: &Key,
+        conditions: &Conditions,
+    ) -> Result<bool, ServiceError> {
+        if identity != Some(Verdict::Silent) {
+            return Ok(true);
+        }
+        let policy = Policy::parse(&key.policy).map_err(ServiceError::internal)?;
+        let names_caller = policy.allows_directly(&Question {
+            caller: Some(self.caller),
+            action: &format!("kms:{}", self.action),
+            resource: &key.arn(),
+            conditions: conditions.clone(),
+        });
+        Ok(key.account == self.caller.account && names_caller)
+    }
+
     /// What a key policy says of the request.
     ///
     /// # Errors
     /// The policy is none, which none that was put is.
     pub fn verdict(&self, world: &World, key: &Key, policy: &str) -> Result<Verdict, ServiceError> {
         let policy = Policy::parse(policy).map_err(ServiceError::internal)?;
-        let mut conditions = policy::caller_conditions(world, self.caller);
-        conditions.extend(key_conditions(world, self.now, key));
-        conditions.extend(self.own_conditions(&key.region));
-        conditions.extend(self.conditions.clone());
         Ok(policy.ask(&Question {
             caller: Some(self.caller),
             action: &format!("kms:{}", self.action),
             resource: &key.arn(),
-            conditions,
+            conditions: self.all_conditions(world, key),
         }))
+    }
+
+    fn all_conditions(&self, world: &World, key: &Key) -> Conditions {
+        let mut conditions = policy::caller_conditions(world, self.caller);
+        conditions.extend(key_conditions(world, self.now, key));
+        conditions.extend(self.own_conditions(&key.region));
+        conditions.extend(self.conditions.clone());
+        conditions
     }
 
     fn own_conditions(&self, region: &Region) -> Conditions {

@@ -69,6 +69,12 @@ pub enum KeyUse {
     Decrypt,
     /// Launch or copy from another's key: Decrypt, ReEncryptFrom, CreateGrant for AWS resources.
     ReEncryptFrom,
+    /// Copy encrypted data to this key: ReEncryptTo.
+    ReEncryptTo,
+    /// Copy encrypted data of one's own from this key: ReEncryptFrom.
+    ReEncryptOwn,
+    /// Make copies under this key: Decrypt, which AWS documents for whoever encrypts.
+    ReadBack,
     /// Write an object of S3: GenerateDataKey.
     GenerateDataKey,
     /// Read an object of S3: Decrypt.
@@ -85,6 +91,9 @@ impl KeyUse {
             ],
             KeyUse::Decrypt => &["DescribeKey", "Decrypt"],
             KeyUse::ReEncryptFrom => &["Decrypt", "ReEncryptFrom", "CreateGrant"],
+            KeyUse::ReEncryptTo => &["ReEncryptTo"],
+            KeyUse::ReEncryptOwn => &["ReEncryptFrom"],
+            KeyUse::ReadBack => &["Decrypt"],
             KeyUse::GenerateDataKey => &["GenerateDataKey"],
             KeyUse::DecryptDataKey => &["Decrypt"],
         }

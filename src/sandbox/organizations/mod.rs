@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::context::Context;
 use super::error::ServiceError;
 use super::http::Reply;
+use super::iam;
 use super::shelf::{AnyShelf, Shelf};
 use super::world::World;
 
@@ -120,6 +121,8 @@ pub fn handle(context: &Context) -> Result<Reply, ServiceError> {
             ),
         ));
     };
+    let action = format!("organizations:{}", context.operation);
+    iam::check(context, [iam::Wish::new(action, "*")])?;
     let answer = match operation {
         Operation::Look(look) => context.read(|world| look(context, world))?,
         Operation::Act(act) => context.transact(|world| act(context, world))?,

@@ -1,8 +1,9 @@
-//! Policy documents of keys and buckets: parsing them strictly, and what they say of a request.
+//! Policy documents of keys, buckets and roles: parsing them strictly, and what they say of a request.
 //!
 //! Semantics: "Policy evaluation logic" and "IAM JSON policy elements" of the IAM user guide.
-//! Principals of the sandbox are administrators of their accounts, so a statement that names an
-//! account (which on AWS lets that account's own policies decide) allows all of its principals.
+//! Principals of the sandbox are administrators of their accounts, unless they are sessions of a role
+//! with a policy, so a statement that names an account (which lets that account's own policies
+//! decide) allows all of its other principals. Of the others see [`super::iam`].
 
 mod condition;
 mod document;
@@ -74,15 +75,38 @@ impl Policy {
         Ok(Policy { statements })
     }
 
+    /// Reads the policy of an identity, which names no principals.
+    ///
+    /// # Errors
+    /// Those of [`Self::parse`], and it names principals.
+    pub fn parse_of_identity(document: &str) -> Result<Policy, PolicyError> {
+        let document = document::read(document)?;
+        let statements = statement::read_identity_policy(&document)?;
+        Ok(Policy { statements })
+    }
+
     /// What the policy says.
     pub fn ask(&self, question: &Question<'_>) -> Verdict {
+        self.ask_if(question, |_| true)
+    }
+
+    /// Whether the policy allows it to the caller itself (or everybody) and not just to the
+    /// caller's account, which leaves it to that account's identity policies.
+    pub fn allows_directly(&self, question: &Question<'_>) -> bool {
+        let is_direct = |statement: &Statement| {
+            statement.effect == Effect::Deny || statement.names(question.caller)
+        };
+        self.ask_if(question, is_direct) == Verdict::Allow
+    }
+
+    fn ask_if(&self, question: &Question<'_>, counts: impl Fn(&Statement) -> bool) -> Verdict {
         let mut conditions = question.conditions.clone();
         if let Some(caller) = question.caller {
             add_identity(&mut conditions, caller);
         }
         let mut verdict = Verdict::Silent;
         for statement in &self.statements {
-            if !statement.applies(question, &conditions) {
+            if !counts(statement) || !statement.applies(question, &conditions) {
                 continue;
             }
             match statement.effect {

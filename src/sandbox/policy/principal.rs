@@ -50,6 +50,16 @@ pub(super) enum Principals {
 }
 
 impl Principals {
+    /// Whether the statement is for a caller, and not just because it is for its account.
+    pub fn name(&self, caller: Option<&Caller>) -> bool {
+        match self {
+            Principals::These(list) => list.iter().any(|principal| {
+                !matches!(principal, Principal::Account(_)) && principal.means(caller)
+            }),
+            Principals::AllBut(_) => false,
+        }
+    }
+
     /// Whether the statement is for a caller.
     pub fn include(&self, caller: Option<&Caller>) -> bool {
         match self {

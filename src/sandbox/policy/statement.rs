@@ -67,6 +67,11 @@ impl Statement {
                 .all(|condition| condition.holds(conditions))
     }
 
+    /// Whether the statement is for a caller by more than its account.
+    pub fn names(&self, caller: Option<&crate::sandbox::caller::Caller>) -> bool {
+        self.principals.name(caller)
+    }
+
     pub fn condition_keys(&self) -> impl Iterator<Item = &str> {
         self.conditions.iter().map(Condition::key)
     }
@@ -88,8 +93,26 @@ impl Statement {
     }
 }
 
-/// Reads the statements of a document.
+/// Whose policy a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// A key's or a bucket's.
+    Resource,
+    /// A role's.
+    Identity,
+}
+
+/// Reads the statements of a resource's document.
 pub(super) fn read_policy(document: &Json) -> Result<Vec<Statement>, PolicyError> {
+    read_document(document, Of::Resource)
+}
+
+/// Reads the statements of an identity's document.
+pub(super) fn read_identity_policy(document: &Json) -> Result<Vec<Statement>, PolicyError> {
+    read_document(document, Of::Identity)
+}
+
+fn read_document(document: &Json, of: Of) -> Result<Vec<Statement>, PolicyError> {
     let Json::Object(members) = document else {
         return Err(PolicyError::new("The policy is no JSON object."));
     };
@@ -126,12 +149,13 @@ pub(super) fn read_policy(document: &Json) -> Result<Vec<Statement>, PolicyError
     let mut seen = Vec::new();
     statements
         .iter()
-        .map(|statement| read_statement(statement, has_variables, &mut seen))
+        .map(|statement| read_statement(statement, of, has_variables, &mut seen))
         .collect()
 }
 
 fn read_statement(
     statement: &Json,
+    of: Of,
     has_variables: bool,
     sids: &mut Vec<String>,
 ) -> Result<Statement, PolicyError> {
@@ -169,6 +193,15 @@ fn read_statement(
                 )));
             }
         }
+    }
+    if of == Of::Identity && principals.is_some() {
+        return Err(PolicyError::new(
+            "Policy document should not specify a principal.",
+        ));
+    }
+    if of == Of::Identity {
+        // Whoever has the policy.
+        principals = Some(Principals::These(vec![Principal::Everybody]));
     }
     let missing = |name| PolicyError::new(format!("Missing required field {name}"));
     let statement = Statement {

@@ -1,7 +1,8 @@
 //! Who may do what: the bucket's policy, and the block of public access.
 //!
-//! The sandbox has no identity policies: whoever acts for an account may do everything in it that
-//! no policy of a bucket denies. Another account, or nobody at all, needs a policy that allows.
+//! Whoever acts for an account may do everything in it that no policy of a bucket denies, unless it
+//! is a session of a role with an identity policy: that, or the bucket's naming it, must allow it.
+//! Another account, or nobody at all, needs a policy that allows.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use super::model::Bucket;
 use super::public::is_public;
 use crate::sandbox::clock::Timestamp;
 use crate::sandbox::error::ServiceError;
+use crate::sandbox::iam;
 use crate::sandbox::organizations::membership;
 use crate::sandbox::policy::{Policy, Question, Verdict, caller_conditions};
 use crate::sandbox::world::World;
@@ -89,12 +91,23 @@ impl Call {
             .caller
             .as_ref()
             .is_some_and(|caller| caller.account == bucket.account);
-        match (self.ask_policy(world, bucket, ask)?, is_owner) {
+        let identity = self.ask_identity(world, bucket, ask)?;
+        if identity == Some(Verdict::Deny) {
+            return Err(self.denied(bucket, ask, &iam::why(Verdict::Deny, ask.action)));
+        }
+        let of_bucket = self.ask_policy(world, bucket, ask)?;
+        match (of_bucket, is_owner) {
             (Verdict::Deny, _) if !self.is_owners_way_out(bucket, ask.action) => Err(self.denied(
                 bucket,
                 ask,
                 "with an explicit deny in a resource-based policy",
             )),
+            // Within an account either policy is enough, between accounts it takes both.
+            _ if identity == Some(Verdict::Silent)
+                && !(is_owner && self.is_named(world, bucket, ask)?) =>
+            {
+                Err(self.denied(bucket, ask, &iam::why(Verdict::Silent, ask.action)))
+            }
             (Verdict::Allow, _) | (_, true) => Ok(()),
             (Verdict::Silent | Verdict::Deny, false) => Err(self.denied(
                 bucket,
@@ -125,6 +138,82 @@ impl Call {
                 "MethodNotAllowed",
                 "The specified method is not allowed against this resource.",
             )),
+        }
+    }
+
+    /// What the caller's identity policy says; nothing where it is not confined to one.
+    fn ask_identity(
+        &self,
+        world: &World,
+        bucket: &Bucket,
+        ask: &Ask<'_>,
+    ) -> Result<Option<Verdict>, ServiceError> {
+        let Some(caller) = &self.caller else {
+            return Ok(None);
+        };
+        let mut conditions = self.conditions(world, bucket);
+        conditions.extend(ask.conditions.iter().cloned());
+        iam::verdict(
+            world,
+            caller,
+            ask.action,
+            &arn(&bucket.name, ask.key),
+            &conditions,
+        )
+    }
+
+    /// Whether the bucket's policy allows it to the caller, and not just to its account.
+    fn is_named(
+        &self,
+        world: &World,
+        bucket: &Bucket,
+        ask: &Ask<'_>,
+    ) -> Result<bool, ServiceError> {
+        let Some(document) = &bucket.policy else {
+            return Ok(false);
+        };
+        let policy = Policy::parse(document).map_err(ServiceError::internal)?;
+        let mut conditions = self.conditions(world, bucket);
+        conditions.extend(ask.conditions.iter().cloned());
+        Ok(policy.allows_directly(&Question {
+            caller: self.caller.as_ref(),
+            action: ask.action,
+            resource: &arn(&bucket.name, ask.key),
+            conditions,
+        }))
+    }
+
+    /// Whether the caller's identity policy, if it has one, allows what is for no bucket that is
+    /// there.
+    ///
+    /// # Errors
+    /// `AccessDenied`.
+    pub fn authorize_identity(
+        &self,
+        world: &World,
+        action: &str,
+        resource: &str,
+    ) -> Result<(), ServiceError> {
+        let Some(caller) = &self.caller else {
+            return Ok(());
+        };
+        let mut conditions = caller_conditions(world, caller);
+        conditions.insert("aws:securetransport".to_owned(), vec!["false".to_owned()]);
+        conditions.insert("aws:currenttime".to_owned(), vec![self.now.iso()]);
+        if let Some(region) = &self.region {
+            conditions.insert("aws:requestedregion".to_owned(), vec![region.to_string()]);
+        }
+        match iam::verdict(world, caller, action, resource, &conditions)? {
+            None | Some(Verdict::Allow) => Ok(()),
+            Some(verdict) => {
+                let mut error = access_denied();
+                error.message = format!(
+                    "User: {} is not authorized to perform: {action} on resource: \"{resource}\" {}",
+                    caller.arn,
+                    iam::why(verdict, action)
+                );
+                Err(error)
+            }
         }
     }
 

@@ -47,6 +47,8 @@ pub async fn create(
     };
     let region = region_of(input.create_bucket_configuration.as_ref(), signed)?;
     call.shared.transact(|world| {
+        let arn = super::access::arn(&input.bucket, None);
+        call.authorize_identity(world, "s3:CreateBucket", &arn)?;
         if let Some(bucket) = world.s3.buckets.get(&input.bucket) {
             return already_there(bucket, &caller.account, &region);
         }
@@ -279,6 +281,7 @@ pub async fn list(
     let prefix = input.prefix.clone().unwrap_or_default();
     let after = input.continuation_token.unwrap_or_default();
     call.shared.read(|world| {
+        call.authorize_identity(world, "s3:ListAllMyBuckets", "*")?;
         let mut found = world.s3.buckets.values().filter(|bucket| {
             bucket.account == caller.account
                 && bucket.name.starts_with(&prefix)

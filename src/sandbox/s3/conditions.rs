@@ -107,6 +107,11 @@ impl WriteConditions {
         self.matches.is_some()
     }
 
+    /// Whether they are on what the object is, and not just on its being there.
+    pub fn names_content(&self) -> bool {
+        matches!(self.matches, Some(ETagCondition::ETag(_)))
+    }
+
     /// Whether they hold now, when the object is replaced. `existed` is whether there was one when
     /// the request came: a writer who lost a race against a deletion is told so.
     ///

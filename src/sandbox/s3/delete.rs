@@ -33,6 +33,7 @@ fn authorize(
     bucket: &Bucket,
     key: &str,
     version: Option<&str>,
+    conditions: &WriteConditions,
 ) -> Result<(), ServiceError> {
     let action = match version {
         Some(_) => "s3:DeleteObjectVersion",
@@ -45,7 +46,12 @@ fn authorize(
     if let Some((_, content)) = peek(world, bucket, key, version) {
         ask = ask.existing_tags(&content.tags);
     }
-    call.authorize(world, bucket, &ask)
+    call.authorize(world, bucket, &ask)?;
+    // Who may delete only must not find out what is there ("How to perform conditional deletes").
+    if conditions.names_content() {
+        call.authorize(world, bucket, &Ask::object("s3:GetObject", key))?;
+    }
+    Ok(())
 }
 
 /// Deletes a version, or, where versions are kept, puts a delete marker on top. That there is
@@ -122,7 +128,7 @@ pub async fn one(
         let owner = input.expected_bucket_owner.as_deref();
         let bucket = call.bucket(world, &input.bucket, owner)?.clone();
         let version = input.version_id.as_deref();
-        authorize(call, world, &bucket, &input.key, version)?;
+        authorize(call, world, &bucket, &input.key, version, &conditions)?;
         let record = world.s3.objects.get(&object_key(&bucket.name, &input.key));
         // A condition is on what is there; that nothing is there is met by deleting nothing.
         if content(record).is_some() {
@@ -198,11 +204,12 @@ fn delete_of_many(
         ));
     }
     let version = object.version_id.as_deref();
-    authorize(call, world, bucket, &object.key, version)?;
+    let wanted = object.e_tag.clone().map(dto::ETagCondition::ETag);
+    let conditions = WriteConditions::new(wanted, None)?;
+    authorize(call, world, bucket, &object.key, version, &conditions)?;
     let record = world.s3.objects.get(&object_key(&bucket.name, &object.key));
     if content(record).is_some() {
-        let wanted = object.e_tag.clone().map(dto::ETagCondition::ETag);
-        WriteConditions::new(wanted, None)?.check(record, true)?;
+        conditions.check(record, true)?;
     }
     delete(call, world, bucket, &object.key, version)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use sha2::{Digest as _, Sha256};
+use time::macros::format_description;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::Body;
@@ -14,6 +15,7 @@ use super::body::Bodies;
 use super::connections::Peer;
 use super::environment::Environment;
 use crate::sandbox::calls::{self, Recording};
+use crate::sandbox::clock::Timestamp;
 use crate::sandbox::context::Context;
 use crate::sandbox::control;
 use crate::sandbox::error::ServiceError;
@@ -24,6 +26,7 @@ use crate::sandbox::limits::Charged;
 use crate::sandbox::service::Service;
 use crate::sandbox::shared::Shared;
 use crate::sandbox::sigv4;
+use crate::sandbox::sts;
 
 /// A call that stalls is let go after this time, if its client does not give up before.
 const LONGEST_STALL: Duration = Duration::from_secs(600);
@@ -89,10 +92,12 @@ impl Endpoint {
                 }
             },
         };
-        match service {
+        let shared = Arc::clone(&self.shared);
+        let answered = match service {
             Service::S3 => super::objects::answer(self, scope, request, request_id).await,
             _ => self.call(service, request, request_id).await,
-        }
+        };
+        answered.map(|response| dated(response, shared.clock.now()))
     }
 
     /// Answers a call of any service but S3.
@@ -194,7 +199,10 @@ fn begin(
         call.operation.clone_from(&operation);
         call.parameters = parameters;
     });
-    let (region, caller) = sigv4::authenticate(&shared, service, &request)?;
+    let (region, caller) = match sts::unsigned(service, &operation, &request) {
+        Some(who) => who,
+        None => sigv4::authenticate(&shared, service, &request)?,
+    };
     recording.note(|call| {
         call.account = Some(caller.account.clone());
         call.principal = Some(caller.arn.clone());
@@ -304,6 +312,19 @@ pub(super) async fn guarded<T: Send + 'static>(
         Some(Err(panic)) => Err(ServiceError::internal(panic)),
         None => Err(ServiceError::internal("a call was lost")),
     }
+}
+
+/// AWS's answers tell its time, which is how clients learn that their clock is wrong.
+fn dated(mut response: hyper::Response<Body>, now: Timestamp) -> hyper::Response<Body> {
+    // RFC 9110, section 5.6.7.
+    let format = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let date = now.date_time().format(format).ok();
+    if let Some(date) = date.and_then(|date| date.parse().ok()) {
+        response.headers_mut().insert(hyper::header::DATE, date);
+    }
+    response
 }
 
 /// An answer on its way out.

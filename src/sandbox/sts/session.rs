@@ -16,10 +16,10 @@ use crate::sandbox::wire::query::Params;
 use crate::sandbox::wire::xml::Xml;
 
 /// Shortest session.
-const SHORTEST: u64 = 900;
+pub(super) const SHORTEST: u64 = 900;
 
 /// Longest session of a role; roles of the sandbox all allow that.
-const LONGEST_OF_ROLE: u64 = 12 * 3600;
+pub(super) const LONGEST_OF_ROLE: u64 = 12 * 3600;
 
 /// Longest session of a role that a session of a role asks for.
 const LONGEST_OF_CHAIN: u64 = 3600;
@@ -28,15 +28,15 @@ const LONGEST_OF_CHAIN: u64 = 3600;
 const LONGEST_OF_USER: u64 = 36 * 3600;
 
 /// A role by its ARN.
-struct Role {
+pub(super) struct Role {
     arn: String,
-    account: AccountId,
+    pub account: AccountId,
     name: String,
 }
 
 impl Role {
     /// Reads `arn:aws:iam::<account>:role/<path><name>`.
-    fn parse(arn: &str) -> Option<Role> {
+    pub fn parse(arn: &str) -> Option<Role> {
         let (account, path) = arn
             .strip_prefix("arn:aws:iam::")
             .and_then(|rest| rest.split_once(":role/"))?;
@@ -56,6 +56,19 @@ impl Role {
             account: account.parse().ok()?,
             name: name.to_owned(),
         })
+    }
+
+    /// A session of the role.
+    pub fn session(self, name: &str) -> Caller {
+        Caller {
+            arn: format!(
+                "arn:aws:sts::{}:assumed-role/{}/{name}",
+                self.account, self.name
+            ),
+            user_id: format!("{}:{name}", self.unique_id()),
+            account: self.account,
+            role: Some(self.arn),
+        }
     }
 
     /// The role's unique id; the same each time, as it was the same role.
@@ -114,15 +127,7 @@ pub(super) fn assume_role(context: &Context, params: &mut Params) -> Result<Xml,
              role chaining",
         ));
     }
-    let caller = Caller {
-        arn: format!(
-            "arn:aws:sts::{}:assumed-role/{}/{session}",
-            role.account, role.name
-        ),
-        user_id: format!("{}:{session}", role.unique_id()),
-        account: role.account,
-        role: Some(role.arn),
-    };
+    let caller = role.session(&session);
     let known = context.read(|world| world.accounts.get(caller.account.as_str()).is_some());
     if !known {
         return Err(denied(format!(
@@ -130,7 +135,17 @@ pub(super) fn assume_role(context: &Context, params: &mut Params) -> Result<Xml,
             context.caller.arn
         )));
     }
-    let key = temporary_key(context, caller, duration.unwrap_or(3600), token_size);
+    give(context, caller, duration.unwrap_or(3600), token_size)
+}
+
+/// Gives out credentials of a role's session.
+pub(super) fn give(
+    context: &Context,
+    caller: Caller,
+    seconds: u64,
+    token_size: Option<u64>,
+) -> Result<Xml, ServiceError> {
+    let key = temporary_key(context, caller, seconds, token_size);
     let mut xml = Xml::new();
     write_credentials(&mut xml, &key);
     xml.node("AssumedRoleUser", |xml| {
@@ -179,7 +194,7 @@ pub(super) fn session_token(context: &Context, params: &mut Params) -> Result<Xm
     Ok(xml)
 }
 
-fn denied(message: impl Into<String>) -> ServiceError {
+pub(super) fn denied(message: impl Into<String>) -> ServiceError {
     ServiceError::new("AccessDenied", message).status(403)
 }
 

@@ -226,3 +226,59 @@ fn other_calls() {
     let error = Service::Sts.handle(&context).expect_err("another version");
     assert_eq!(error.code, "InvalidAction");
 }
+
+/// A token with these claims; nobody signed it.
+fn token(claims: &str) -> String {
+    use base64::Engine as _;
+    let encode = |text: &str| base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(text);
+    format!(
+        "{}.{}.c2lnbmVk",
+        encode("{\"alg\":\"RS256\"}"),
+        encode(claims)
+    )
+}
+
+#[test]
+fn roles_are_assumed_by_web_identity() {
+    let bed = Bed::new();
+    let claims = r#"{"iss": "https://ci.example", "sub": "repo:x", "aud": "sts.amazonaws.com"}"#;
+    let token = token(claims);
+    let params = [
+        ROLE,
+        SESSION,
+        ("WebIdentityToken", &token),
+        ("DurationSeconds", "900"),
+    ];
+    let answer = call(&bed, "AssumeRoleWithWebIdentity", &params);
+    let result = |name: &str| answer.text(&format!("AssumeRoleWithWebIdentityResult/{name}"));
+    assert_eq!(result("SubjectFromWebIdentityToken"), "repo:x");
+    assert_eq!(result("Provider"), "https://ci.example");
+    assert_eq!(result("Audience"), "sts.amazonaws.com");
+    let arn = "arn:aws:sts::222222222222:assumed-role/reader/nightly@ci";
+    assert_eq!(result("AssumedRoleUser/Arn"), arn);
+    let id = result("Credentials/AccessKeyId");
+    let known = bed.shared.read(|world| world.access_keys.get(id).cloned());
+    assert_eq!(known.expect("a key").caller.arn, arn);
+}
+
+#[test]
+fn web_identities_that_are_refused() {
+    let bed = Bed::new();
+    let good = token(r#"{"iss": "a", "sub": "b"}"#);
+    let expired = token(r#"{"iss": "a", "sub": "b", "exp": 1}"#);
+    let nobody = token(r#"{"iss": "a"}"#);
+    let unknown = ("RoleArn", "arn:aws:iam::999999999999:role/reader");
+    for (role, token, expected) in [
+        (ROLE, "", "ValidationError"),
+        (ROLE, "no-token", "InvalidIdentityToken"),
+        (ROLE, "a.b.c", "InvalidIdentityToken"),
+        (ROLE, &nobody, "InvalidIdentityToken"),
+        (ROLE, &expired, "ExpiredTokenException"),
+        (unknown, &good, "AccessDenied"),
+        (("RoleArn", "role-without-a-form"), &good, "ValidationError"),
+    ] {
+        let params = [role, SESSION, ("WebIdentityToken", token)];
+        let (code, _) = code(&bed, "AssumeRoleWithWebIdentity", &params);
+        assert_eq!(code, expected, "{token}");
+    }
+}

@@ -62,6 +62,11 @@ impl Params {
         value
     }
 
+    /// A parameter's text, which stays there.
+    pub fn peek(&self, name: &str) -> Option<&str> {
+        self.root.children.get(name)?.value.as_deref()
+    }
+
     /// Whether there is a parameter of that name, or one that begins with it and a dot.
     pub fn has(&self, name: &str) -> bool {
         self.root.children.contains_key(name)

@@ -2,17 +2,17 @@
 
 mod bad_input;
 mod cli;
-mod client;
+pub mod client;
 mod coldsnap;
 mod faults;
 mod guest;
 mod keys;
 mod life;
 mod moto;
-mod place;
+pub mod place;
 mod restart;
 mod rules;
 mod signatures;
 mod size;
-mod things;
-mod tree;
+pub mod things;
+pub mod tree;

@@ -6,4 +6,5 @@ mod encryption;
 mod images;
 mod names_and_tokens;
 mod quotas;
+mod roles;
 mod states;

@@ -58,6 +58,22 @@ impl Tree {
         self.0.get(path).map(String::as_str)
     }
 
+    /// The items of a list, each with paths of its own.
+    pub fn items(&self, list: &str) -> Vec<Tree> {
+        let item = |index: usize| {
+            let start = format!("{list}/item[{index}]/");
+            let leaves = self.0.iter().filter_map(|(path, text)| {
+                let rest = path.strip_prefix(&start)?;
+                Some((rest.to_owned(), text.clone()))
+            });
+            Tree(leaves.collect())
+        };
+        (0..)
+            .map(item)
+            .take_while(|tree| !tree.0.is_empty())
+            .collect()
+    }
+
     /// Every text whose path ends so, in the order of the paths.
     pub fn all(&self, end: &str) -> Vec<&str> {
         let end = format!("/{end}");

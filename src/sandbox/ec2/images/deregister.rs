@@ -4,6 +4,7 @@ use super::access;
 use crate::sandbox::context::Context;
 use crate::sandbox::ec2::snapshots;
 use crate::sandbox::error::ServiceError;
+use crate::sandbox::iam;
 use crate::sandbox::wire::query::Params;
 use crate::sandbox::wire::xml::Xml;
 use crate::sandbox::world::World;
@@ -42,7 +43,8 @@ fn delete_snapshot(context: &Context, world: &mut World, id: &str) -> &'static s
     let Some(snapshot) = world.ec2.snapshots.get(id) else {
         return "client-error";
     };
-    if snapshot.owner != context.caller.account {
+    let may = iam::allows_ec2(context, world, "DeleteSnapshot", "snapshot", id);
+    if snapshot.owner != context.caller.account || !may {
         return "missing-permissions";
     }
     if access::user(world, snapshot).is_some() {

@@ -4,6 +4,7 @@ use super::Snapshot;
 use crate::sandbox::context::Context;
 use crate::sandbox::ec2::places::ebs_defaults;
 use crate::sandbox::error::ServiceError;
+use crate::sandbox::iam;
 use crate::sandbox::kms::{self, KeyUse};
 use crate::sandbox::world::World;
 
@@ -113,10 +114,36 @@ pub fn choose(
         };
         trouble = hindrance(context, world, source_key, usage, source.region.as_str());
     }
+    if trouble.is_none() {
+        trouble = confinement(context, world, &key, wish.source);
+    }
     Ok(Choice {
         key: Some(key),
         trouble,
     })
+}
+
+/// What a role with a policy needs besides ("Required permissions for Amazon EBS encryption"). AWS
+/// documents these without saying which of its calls need them; who has them all is safe.
+fn confinement(
+    context: &Context,
+    world: &World,
+    key: &str,
+    source: Option<&Snapshot>,
+) -> Option<Trouble> {
+    if !iam::is_confined(world, &context.caller) {
+        return None;
+    }
+    let here = context.region.as_str();
+    let source = source.and_then(|source| Some((source.key.as_deref()?, source)));
+    let mut needs = vec![(key, KeyUse::ReadBack, here)];
+    if let Some((from, source)) = source.filter(|(from, _)| *from != key) {
+        needs.push((from, KeyUse::ReEncryptOwn, source.region.as_str()));
+        needs.push((key, KeyUse::ReEncryptTo, here));
+    }
+    needs
+        .into_iter()
+        .find_map(|(key, usage, region)| hindrance(context, world, key, usage, region))
 }
 
 fn hindrance(

@@ -21,11 +21,12 @@ use crate::sandbox::clock::Timestamp;
 use crate::sandbox::context::Context;
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::http::Reply;
+use crate::sandbox::iam;
 use crate::sandbox::wire::json;
 use crate::sandbox::world::World;
 
 use super::access::Request;
-use super::key::Key;
+use super::key::{Key, alias_arn};
 use super::reference::{self, Found, Takes};
 
 /// An operation that only looks.
@@ -96,6 +97,7 @@ pub(super) fn handle(context: &Context) -> Result<Reply, ServiceError> {
             format!("The sandbox's KMS has no operation {}", context.operation),
         ));
     };
+    iam::check(context, wish_without_key(context))?;
     if context.operation == "DescribeKey" {
         keys::make_default_if_asked(context)?;
     }
@@ -111,6 +113,31 @@ pub(super) fn handle(context: &Context) -> Result<Reply, ServiceError> {
         },
         _ => reply,
     })
+}
+
+/// What a call asks for that is no key's. What it asks of a key is weighed with the key's policy.
+fn wish_without_key(context: &Context) -> Vec<iam::Wish> {
+    let action = format!("kms:{}", context.operation);
+    let body: Value = serde_json::from_slice(&context.request.body).unwrap_or_default();
+    match context.operation.as_str() {
+        "CreateKey" => {
+            let is_tagged = body["Tags"].as_array().is_some_and(|tags| !tags.is_empty());
+            let tagging = is_tagged.then(|| iam::Wish::new("kms:TagResource", "*"));
+            [iam::Wish::new(action, "*")]
+                .into_iter()
+                .chain(tagging)
+                .collect()
+        }
+        "ListKeys" | "ListAliases" | "GenerateRandom" | "ListRetirableGrants" => {
+            vec![iam::Wish::new(action, "*")]
+        }
+        "CreateAlias" | "UpdateAlias" | "DeleteAlias" => {
+            let name = body["AliasName"].as_str().unwrap_or_default();
+            let arn = alias_arn(&context.caller.account, &context.region, name);
+            vec![iam::Wish::new(action, arn)]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Reads the request's body.

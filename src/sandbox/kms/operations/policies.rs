@@ -18,6 +18,8 @@ use super::{key_mut, permitted, read, request};
 /// policy that asks for them would mean something else here than on AWS.
 fn is_foreign(key: &str) -> bool {
     key.starts_with("s3:")
+        || key.starts_with("ec2:")
+        || key.starts_with("ebs:")
         || matches!(
             key,
             "aws:sourceip" | "aws:resourceorgid" | "aws:resourceorgpaths"

@@ -350,7 +350,10 @@ fn an_organization_is_let_in() {
 
 #[test]
 fn what_other_services_may() {
-    use KeyUse::{Decrypt, DecryptDataKey, Encrypt, GenerateDataKey, ReEncryptFrom};
+    use KeyUse::{
+        Decrypt, DecryptDataKey, Encrypt, GenerateDataKey, ReEncryptFrom, ReEncryptOwn,
+        ReEncryptTo, ReadBack,
+    };
     let vault = Vault::new();
     let ec2 = "ec2.us-east-1.amazonaws.com";
     let needs = |usage: KeyUse| match usage {
@@ -363,7 +366,9 @@ fn what_other_services_may() {
         Decrypt => &["kms:DescribeKey", "kms:Decrypt"],
         ReEncryptFrom => &["kms:Decrypt", "kms:ReEncryptFrom", "kms:CreateGrant"],
         GenerateDataKey => &["kms:GenerateDataKey"],
-        DecryptDataKey => &["kms:Decrypt"],
+        DecryptDataKey | ReadBack => &["kms:Decrypt"],
+        ReEncryptTo => &["kms:ReEncryptTo"],
+        ReEncryptOwn => &["kms:ReEncryptFrom"],
     };
     for usage in [
         Encrypt,
@@ -371,6 +376,9 @@ fn what_other_services_may() {
         ReEncryptFrom,
         GenerateDataKey,
         DecryptDataKey,
+        ReEncryptTo,
+        ReEncryptOwn,
+        ReadBack,
     ] {
         let all = needs(usage);
         let whole = vault.key_with(&[allow(customer(), json!(all))]);

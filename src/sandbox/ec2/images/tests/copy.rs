@@ -304,6 +304,20 @@ fn tokens() {
     let error = copy(&bed, "publisher", EU, &id, &[]).expect_err("the name");
     assert_eq!(error.code, "InvalidAMIName.Duplicate");
     copy(&bed, "publisher", "eu-west-1", &id, &[token]).expect("each Region has its own");
+    // EC2 answers with what the token made, even where that is no more.
+    let gone = [
+        ("ImageId", first.as_str()),
+        ("DeleteAssociatedSnapshots", "true"),
+    ];
+    bed.query(Service::Ec2, "publisher", EU, "DeregisterImage", &gone)
+        .expect("deregistered");
+    let again = copy(&bed, "publisher", EU, &id, &[token]).expect("the same");
+    assert_eq!(again, first);
+    let told = [("ImageId.1", first.as_str())];
+    let error = bed
+        .query(Service::Ec2, "publisher", EU, "DescribeImages", &told)
+        .expect_err("gone");
+    assert_eq!(error.code, "InvalidAMIID.NotFound");
 }
 
 #[test]
@@ -442,4 +456,18 @@ fn a_copy_fails_later_on_request() {
             .expect("a reason")
             .contains("a bad day")
     );
+    let snapshot = text("blockDeviceMapping/item[0]/ebs/snapshotId").expect("a snapshot");
+    let call = |action: &str, params: &[(&str, &str)]| {
+        bed.query(Service::Ec2, "publisher", EU, action, params)
+    };
+    let told = call("DescribeSnapshots", &[("SnapshotId.1", &snapshot)]).expect("a snapshot");
+    assert_eq!(told.text("snapshotSet/item[0]/status"), "error");
+    let error = call("DeleteSnapshot", &[("SnapshotId", &snapshot)]).expect_err("in use");
+    assert_eq!(error.code, "InvalidSnapshot.InUse");
+    let gone = [("ImageId", copied), ("DeleteAssociatedSnapshots", "true")];
+    let gone = call("DeregisterImage", &gone).expect("deregistered");
+    let code = "deleteSnapshotResultSet/item[0]/returnCode";
+    assert_eq!(gone.text(code), "success");
+    let error = call("DescribeSnapshots", &[("SnapshotId.1", &snapshot)]).expect_err("gone");
+    assert_eq!(error.code, "InvalidSnapshot.NotFound");
 }
