@@ -1,0 +1,132 @@
+//! EC2: images and snapshots, their tags, and which Regions the account may use.
+//!
+//! | part | subject |
+//! |---|---|
+//! | [`images`] | AMIs: described, registered, copied, deregistered |
+//! | [`snapshots`] | snapshots: described, deleted |
+
+use aws_sdk_ec2::types;
+
+use super::error::AwsError;
+use super::names::Region;
+use super::retry::{Call, Caller};
+use super::tags::Tags;
+
+pub mod images;
+pub mod snapshots;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use images::{Image, ImageCopy, ImageState, Mapping, Registration};
+pub use snapshots::{Snapshot, SnapshotState};
+
+/// What a page holds at most; DescribeImages and DescribeSnapshots allow 1000. Tests turn pages too.
+const PAGE: i32 = if cfg!(test) { 5 } else { 1000 };
+
+/// A client in a Region.
+#[derive(Debug, Clone)]
+pub struct Ec2 {
+    caller: Caller,
+    client: aws_sdk_ec2::Client,
+}
+
+/// A Region, as the account has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionStatus {
+    /// The Region.
+    pub region: Region,
+    /// Whether the account may use it: it is opted in, or needs no opting in.
+    pub usable: bool,
+    /// AWS's word: `opt-in-not-required`, `opted-in` or `not-opted-in`.
+    pub opt_in: String,
+}
+
+impl Ec2 {
+    pub(super) fn new(caller: Caller) -> Ec2 {
+        let config = aws_sdk_ec2::config::Builder::from(caller.session.sdk())
+            .region(aws_config::Region::new(caller.region.to_string()))
+            .interceptor(caller.session.interceptor())
+            .build();
+        let client = aws_sdk_ec2::Client::from_conf(config);
+        Ec2 { caller, client }
+    }
+
+    /// Where it is.
+    pub fn region(&self) -> &Region {
+        &self.caller.region
+    }
+
+    /// All Regions that AWS has in the partition, with those that the account has not opted in to.
+    ///
+    /// # Errors
+    /// Those of DescribeRegions.
+    pub async fn regions(&self) -> Result<Vec<RegionStatus>, AwsError> {
+        let call = Call::new("ec2:DescribeRegions", "all Regions");
+        let request = self.client.describe_regions().all_regions(true);
+        let answer = self.caller.run(call, || request.clone().send()).await?;
+        let status = |region: &types::Region| {
+            let opt_in = region.opt_in_status().unwrap_or_default().to_owned();
+            Some(RegionStatus {
+                // What has a name of another form is none of the Regions that can be asked for.
+                region: region.region_name()?.parse().ok()?,
+                usable: opt_in != "not-opted-in",
+                opt_in,
+            })
+        };
+        Ok(answer.regions().iter().filter_map(status).collect())
+    }
+
+    /// Puts tags on a resource that is there; tags of the same names get the new values.
+    ///
+    /// # Errors
+    /// Those of CreateTags.
+    pub async fn tag(&self, resource: &str, tags: &Tags) -> Result<(), AwsError> {
+        let call = Call::new("ec2:CreateTags", resource);
+        let request = self.client.create_tags().resources(resource);
+        let request = request.set_tags(Some(tags_of(tags)));
+        self.caller.run(call, || request.clone().send()).await?;
+        Ok(())
+    }
+}
+
+/// Tags that a call gives to what it makes.
+fn specification(kind: types::ResourceType, tags: &Tags) -> types::TagSpecification {
+    let specification = types::TagSpecification::builder().resource_type(kind);
+    specification.set_tags(Some(tags_of(tags))).build()
+}
+
+fn tags_of(tags: &Tags) -> Vec<types::Tag> {
+    let tag =
+        |(key, value): (&String, &String)| types::Tag::builder().key(key).value(value).build();
+    tags.0.iter().map(tag).collect()
+}
+
+fn tags_from(tags: &[types::Tag]) -> Tags {
+    let tag = |tag: &types::Tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned()));
+    Tags(tags.iter().filter_map(tag).collect())
+}
+
+/// What has one of the values.
+fn filter<V: ToString>(
+    name: impl Into<String>,
+    values: impl IntoIterator<Item = V>,
+) -> types::Filter {
+    let values = values.into_iter().map(|value| literal(&value.to_string()));
+    let filter = types::Filter::builder().name(name);
+    filter.set_values(Some(values.collect())).build()
+}
+
+/// Filters take `*` and `?` for wildcards, and `\` before them for themselves.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Filtering.html>
+fn literal(text: &str) -> String {
+    let mut literal = String::new();
+    for char in text.chars() {
+        if matches!(char, '*' | '?' | '\\') {
+            literal.push('\\');
+        }
+        literal.push(char);
+    }
+    literal
+}

@@ -1,0 +1,74 @@
+//! What tests of AMIs need and this program does not: keys, snapshots, and a look at everything.
+
+use aws_sdk_ebs::types::Tag;
+use aws_sdk_ec2::types::Filter;
+
+use super::{Ec2, Image, Snapshot};
+use crate::aws::names::{KeyArn, SnapshotId};
+use crate::aws::retry::Call;
+use crate::aws::tags::Tags;
+
+impl Ec2 {
+    /// Makes a key in the Region.
+    pub(crate) async fn test_key(&self) -> KeyArn {
+        let config = aws_sdk_kms::config::Builder::from(self.caller.session.sdk())
+            .region(aws_config::Region::new(self.region().to_string()))
+            .build();
+        let client = aws_sdk_kms::Client::from_conf(config);
+        let answer = client.create_key().send().await.expect("a key");
+        let arn = answer
+            .key_metadata()
+            .and_then(|key| key.arn())
+            .expect("an ARN");
+        arn.parse().expect("an ARN of a key")
+    }
+
+    /// Makes a completed snapshot of 1 GiB without blocks.
+    pub(crate) async fn test_snapshot(&self, key: Option<&KeyArn>, tags: &Tags) -> SnapshotId {
+        let config = aws_sdk_ebs::config::Builder::from(self.caller.session.sdk())
+            .region(aws_config::Region::new(self.region().to_string()))
+            .build();
+        let client = aws_sdk_ebs::Client::from_conf(config);
+        let tag = |(key, value): (&String, &String)| Tag::builder().key(key).value(value).build();
+        let started = client
+            .start_snapshot()
+            .volume_size(1)
+            .set_encrypted(key.map(|_| true))
+            .set_kms_key_arn(key.map(ToString::to_string))
+            .set_tags((!tags.0.is_empty()).then(|| tags.0.iter().map(tag).collect()))
+            .send()
+            .await
+            .expect("a snapshot");
+        let id = started.snapshot_id().expect("an id");
+        let complete = client
+            .complete_snapshot()
+            .snapshot_id(id)
+            .changed_blocks_count(0);
+        complete.send().await.expect("a completed snapshot");
+        id.parse().expect("a snapshot's id")
+    }
+
+    /// All AMIs of the account in the Region.
+    pub(crate) async fn test_images(&self) -> Vec<Image> {
+        let everything = Filter::builder().name("name").values("*").build();
+        self.own_images("all", everything).await.expect("images")
+    }
+
+    /// All snapshots of the account in the Region.
+    pub(crate) async fn test_snapshots(&self) -> Vec<Snapshot> {
+        let call = Call::new("ec2:DescribeSnapshots", "all");
+        let request = self.client.describe_snapshots().owner_ids("self");
+        let answer = self
+            .caller
+            .run(call.clone(), || request.clone().send())
+            .await;
+        let answer = answer.expect("snapshots");
+        self.snapshots(&call, answer.snapshots()).expect("typed")
+    }
+
+    /// Disables an AMI.
+    pub(crate) async fn test_disable(&self, image: &Image) {
+        let request = self.client.disable_image().image_id(image.id.as_str());
+        request.send().await.expect("a disabled image");
+    }
+}

@@ -1,0 +1,50 @@
+//! What every resource is tagged with in the call that creates it.
+//!
+//! Tags are seen by the account alone, not by those an AMI is shared with.
+
+use std::collections::BTreeMap;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The release that a resource belongs to.
+pub const RELEASE: &str = "alpine-ami:release";
+/// The run that made it.
+pub const RUN: &str = "alpine-ami:run";
+/// When it may be swept if no release holds it.
+pub const END_OF_LIFE: &str = "alpine-ami:end-of-life";
+/// SHA-256 of the image's bytes, or the snapshot or AMI that it came from.
+pub const SOURCE: &str = "alpine-ami:source";
+/// What the console shows.
+pub const NAME: &str = "Name";
+
+/// Tags of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tags(pub BTreeMap<String, String>);
+
+impl Tags {
+    /// Tags of what belongs to a release.
+    pub fn of_release(release: &str, run: &str, source: &str, end_of_life: OffsetDateTime) -> Tags {
+        let end = end_of_life
+            .replace_nanosecond(0)
+            .unwrap_or(end_of_life)
+            .format(&Rfc3339)
+            .expect("a time within the years that RFC 3339 can write");
+        let tags = [
+            (NAME, release),
+            (RELEASE, release),
+            (RUN, run),
+            (SOURCE, source),
+            (END_OF_LIFE, &end),
+        ];
+        Tags(
+            tags.map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+        )
+    }
+
+    /// A tag's value.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+}

@@ -1,0 +1,115 @@
+//! The one wait: looks until a state is reached, with evidence when it is not.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// The first look comes at once, the second after this.
+const FIRST: Duration = Duration::from_millis(250);
+/// No two looks are farther apart.
+const LONGEST: Duration = Duration::from_secs(15);
+
+/// What a look saw.
+#[derive(Debug)]
+pub enum Seen<T> {
+    /// The state that was waited for.
+    Reached(T),
+    /// Not yet: what is there, in words.
+    NotYet(String),
+}
+
+/// The state was not reached in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimedOut {
+    /// How long it was waited for.
+    pub waited: Duration,
+    /// What was seen last.
+    pub last: String,
+}
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = self.waited.as_secs_f64() / 60.0;
+        write!(f, "waited {minutes:.0} min; last seen: {}", self.last)
+    }
+}
+
+impl std::error::Error for TimedOut {}
+
+/// Looks until the state is reached and holds: it counts when two looks in a row see it, since one
+/// of AWS's readers may be ahead of another. `tell` hears what is there instead.
+///
+/// # Errors
+/// The inner one: it did not come to that in time. The outer one: what a look failed with, which
+/// also is how a state that can no longer become the right one ends the wait.
+pub async fn until<T, E, F>(
+    limit: Duration,
+    tell: impl FnMut(&str),
+    look: impl FnMut() -> F,
+) -> Result<Result<T, TimedOut>, E>
+where
+    F: Future<Output = Result<Seen<T>, E>>,
+{
+    paced(FIRST, limit, tell, look).await
+}
+
+async fn paced<T, E, F>(
+    first: Duration,
+    limit: Duration,
+    mut tell: impl FnMut(&str),
+    mut look: impl FnMut() -> F,
+) -> Result<Result<T, TimedOut>, E>
+where
+    F: Future<Output = Result<Seen<T>, E>>,
+{
+    let started = Instant::now();
+    let mut pause = first;
+    let mut reached = false;
+    loop {
+        match look().await? {
+            Seen::Reached(state) if reached => return Ok(Ok(state)),
+            Seen::Reached(_) => {
+                reached = true;
+                pause = first;
+            }
+            Seen::NotYet(last) => {
+                reached = false;
+                tell(&last);
+                if started.elapsed() + pause > limit {
+                    let waited = started.elapsed();
+                    return Ok(Err(TimedOut { waited, last }));
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.mul_f64(1.5).min(LONGEST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::convert::Infallible;
+
+    use super::*;
+
+    async fn run(answers: &str, limit: Duration) -> Result<char, TimedOut> {
+        let left = RefCell::new(answers.chars());
+        let look = async || {
+            let seen = match left.borrow_mut().next() {
+                Some('.') | None => Seen::NotYet("pending".to_owned()),
+                Some(state) => Seen::Reached(state),
+            };
+            Ok::<_, Infallible>(seen)
+        };
+        let Ok(result) = paced(Duration::from_millis(1), limit, |_| {}, look).await;
+        result
+    }
+
+    #[tokio::test]
+    async fn a_state_counts_when_it_holds() {
+        assert_eq!(run("..a.bc", Duration::from_secs(60)).await, Ok('c'));
+        let short = Duration::from_millis(100);
+        let error = run("..a...", short).await.expect_err("it does not hold");
+        assert_eq!(error.last, "pending");
+    }
+}
