@@ -1,4 +1,5 @@
-//! `alpine-ami.toml`: where this publisher's own profiles and overlays are.
+//! `alpine-ami.toml`: where this publisher's own profiles and overlays are, how AWS is called, and
+//! where releases go.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,8 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::assets::Assets;
+use crate::aws::settings::AwsSettings;
 use crate::profile::Library;
 use crate::profile::error::{Mistake, toml_mistake};
+use crate::publish::settings::PublishSettings;
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "alpine-ami.toml";
@@ -45,6 +48,12 @@ pub struct Config {
     /// Folders.
     #[serde(default)]
     pub paths: Paths,
+    /// How AWS is called.
+    #[serde(default)]
+    pub aws: AwsSettings,
+    /// Where releases go.
+    #[serde(default)]
+    pub publish: PublishSettings,
 }
 
 /// Folders, relative to the configuration's own.

@@ -1,12 +1,13 @@
-//! Builds Alpine Linux machine images for Kubernetes nodes and proves that they boot.
+//! Builds Alpine Linux machine images for Kubernetes nodes, proves that they boot, and publishes them.
 //!
 //! # The map
 //!
 //! A stage takes the typed result of the stage before it; no stage reaches back.
 //!
 //! ```text
-//! profile → overlay → plan → apk → image → builder        vm (boots what was built)
-//! sandbox (a local AWS, over vm)  cli (one file a command)  ui (progress, tables, JSON)
+//! profile → overlay → plan → apk → image → builder → publish     vm (boots what was built)
+//! aws (sessions, calls, retry, waits)  sandbox (a local AWS, over vm)
+//! cli (one file a command)  ui (progress, tables, JSON)
 //! ```
 //!
 //! | room | subject |
@@ -18,6 +19,10 @@
 //! | [`image`] | root tree, scripts, boot loader, file systems, partition table, manifest |
 //! | [`builder`] | from a plan to an image in a folder, on this machine |
 //! | [`vm`] | QEMU, the metadata service, the serial console, checks inside the guest |
+//! | [`aws`] | sessions, a client per service and Region, one retry, waits, tags, tokens |
+//! | [`publish`] | from an image to an encrypted AMI in every Region |
+//! | [`diff`] | what two images, releases or AMIs differ in |
+//! | [`doctor`] | what works here and in AWS, what does not, the least IAM policy |
 //! | [`sandbox`] | a local AWS: endpoint, services, block data, machines, faults |
 //! | [`cli`] | the commands: arguments and output, no logic |
 //! | [`ui`] | what users see: progress, tables, JSON, errors |
@@ -29,15 +34,19 @@
 pub mod apk;
 pub mod arch;
 pub mod assets;
+pub mod aws;
 pub mod builder;
 pub mod cli;
 pub mod config;
+pub mod diff;
 pub mod digest;
+pub mod doctor;
 pub mod image;
 pub mod interrupt;
 pub mod overlay;
 pub mod plan;
 pub mod profile;
+pub mod publish;
 pub mod sandbox;
 mod text_form;
 pub mod ui;

@@ -1,10 +1,13 @@
 //! The command line: one file a command, its arguments and how its result is printed.
 
 mod build;
+mod diff;
+mod doctor;
 mod internal;
 mod packages;
 mod privileges;
 mod profile;
+mod publish;
 mod render;
 mod sandbox;
 mod test;
@@ -17,7 +20,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::arch::Arch;
 use crate::config::Config;
 use crate::image::jail;
-use crate::interrupt;
+use crate::interrupt::{self, Stop};
 use crate::plan::{Plan, SourceOverrides};
 use crate::profile::ProfileSource;
 use crate::ui::{Failure, LogFormat, OutputFormat, Ui};
@@ -38,7 +41,9 @@ pub struct Cli {
     command: Command,
 }
 
-const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong usage or bad input.";
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 2 wrong usage or bad input, \
+3 differences found where the command was asked to check, \
+4 nothing to do where it was asked to know.";
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -72,6 +77,12 @@ enum Command {
     Build(build::BuildArgs),
     /// Boot an image and check it from inside
     Test(test::TestArgs),
+    /// Compare two images, releases, AMIs or snapshots
+    Diff(diff::DiffArgs),
+    /// Publish an image to every Region; run it again to finish or to do nothing
+    Publish(publish::PublishArgs),
+    /// Check credentials, permissions, keys, quotas and local tools
+    Doctor(doctor::DoctorArgs),
     /// A local AWS with real disks and real machines: start, env
     Sandbox(sandbox::SandboxArgs),
     /// Run scripts inside a root (started by `build` itself)
@@ -159,6 +170,9 @@ impl Cli {
             Command::Packages(args) => args.run(ui),
             Command::Build(args) => args.run(ui, &config()?),
             Command::Test(args) => args.run(ui, &config()?),
+            Command::Diff(args) => args.run(ui, &config()?),
+            Command::Publish(args) => args.run(ui, &config()?),
+            Command::Doctor(args) => args.run(ui, &config()?),
             Command::Sandbox(args) => args.run(ui),
             Command::Jail(args) => args.run(),
             Command::MetadataRelay(args) => args.run(),
@@ -184,6 +198,35 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
                 result => result,
             },
             name = signal => Err(interrupted(name.unwrap_or("interrupted"))),
+        }
+    })
+}
+
+/// Runs work that ends in order when it is told to: the first signal tells it, the second one ends
+/// it as [`block_on`] does.
+fn until_told_to_stop<T>(
+    ui: Ui,
+    work: impl AsyncFnOnce(Stop) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let (tell, stop) = Stop::channel();
+    runtime()?.block_on(async {
+        let signals = async {
+            let first = tokio::spawn(wait_for_signal()).await;
+            let how = first.unwrap_or("interrupted");
+            ui.progress(&format!(
+                "{how}: coming to an orderly end; once more ends it at once"
+            ));
+            let _ = tell.send(Some(how));
+            interrupt::raise();
+            wait_for_signal().await
+        };
+        tokio::select! {
+            biased;
+            result = work(stop) => result,
+            how = signals => Err(Failure::failed(
+                format!("{how} twice"),
+                Some("run the same command again: it finds what is there and goes on".to_owned()),
+            )),
         }
     })
 }

@@ -17,7 +17,7 @@ pub const MANIFEST: &str = "manifest.json";
 pub const SCHEMA: u32 = 1;
 
 /// What an image is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of this format.
     pub schema: u32,
@@ -56,7 +56,7 @@ pub struct Manifest {
 }
 
 /// The image file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImageFile {
     /// Its name beside the manifest.
     pub file: String,
@@ -67,7 +67,7 @@ pub struct ImageFile {
 }
 
 /// The root file system.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RootFileSystem {
     /// Its UUID.
     pub uuid: String,
@@ -80,7 +80,7 @@ pub struct RootFileSystem {
 }
 
 /// The kernel.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KernelInfo {
     /// Its release: `uname -r`.
     pub release: String,
@@ -91,7 +91,7 @@ pub struct KernelInfo {
 }
 
 /// A package.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PackageInfo {
     /// Its name.
     pub name: String,

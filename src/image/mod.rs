@@ -8,6 +8,7 @@
 
 pub mod bios;
 pub mod configure;
+pub mod contents;
 pub mod disk;
 pub mod edit;
 pub mod elf;

@@ -6,16 +6,21 @@ use std::fmt::Display;
 use serde::Serialize;
 
 use super::{LogFormat, Ui};
+use crate::aws::AwsError;
 use crate::builder::local::BuildError;
 use crate::builder::packages::PackagesError;
 use crate::config::ConfigError;
+use crate::diff::load::LoadError;
 use crate::image::install::InstallError;
 use crate::image::manifest::ManifestError;
 use crate::plan::{PlanError, WriteError};
 use crate::profile::ProfileError;
+use crate::publish::PublishError;
+use crate::publish::complete::SettingsError;
 use crate::sandbox::SandboxError;
 use crate::sandbox::server::EnvironmentError;
 use crate::vm::VmError;
+use crate::{diff, publish};
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +31,10 @@ pub enum Status {
     Failed = 1,
     /// Wrong usage or bad input.
     BadInput = 2,
+    /// Differences were found where the command was asked to check.
+    Differs = 3,
+    /// There was nothing to do where the caller asked to know.
+    Unchanged = 4,
 }
 
 /// A failed command.
@@ -65,7 +74,8 @@ impl Failure {
             LogFormat::Text => {
                 eprintln!("error: {}", self.error);
                 if let Some(advice) = &self.advice {
-                    eprintln!("  next: {advice}");
+                    // What follows the first line stands below it.
+                    eprintln!("  next: {}", advice.replace('\n', "\n        "));
                 }
             }
             LogFormat::Json => {
@@ -167,6 +177,54 @@ impl From<SandboxError> for Failure {
 impl From<EnvironmentError> for Failure {
     fn from(error: EnvironmentError) -> Failure {
         Failure::bad_input(chain(&error), error.advice())
+    }
+}
+
+impl From<AwsError> for Failure {
+    fn from(error: AwsError) -> Failure {
+        let advice = error.advice();
+        Failure::failed(error, Some(advice))
+    }
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Failure {
+        let advice = error.advice();
+        Failure::bad_input(error, Some(advice))
+    }
+}
+
+impl From<publish::subject::SubjectError> for Failure {
+    fn from(error: publish::subject::SubjectError) -> Failure {
+        let advice = error.advice();
+        Failure::bad_input(chain(&error), Some(advice))
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Failure {
+        let advice = error.advice();
+        match error.is_bad_input() {
+            true => Failure::bad_input(chain(&error), advice),
+            false => Failure::failed(chain(&error), advice),
+        }
+    }
+}
+
+impl From<diff::subject::SubjectError> for Failure {
+    fn from(error: diff::subject::SubjectError) -> Failure {
+        let advice = error.advice();
+        Failure::bad_input(chain(&error), advice)
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Failure {
+        let advice = error.advice();
+        match error.is_bad_input() {
+            true => Failure::bad_input(chain(&error), advice),
+            false => Failure::failed(chain(&error), advice),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What users see: results on standard output, everything else on standard error.
 
 pub mod failure;
+pub mod progress;
 pub mod text;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -89,10 +90,11 @@ impl Ui {
     pub fn start_logs(&self, verbose: u8) {
         use tracing_subscriber::EnvFilter;
         let level = match (self.quiet, verbose) {
-            // s3s takes every request that it refuses for an error of ours.
+            // s3s takes every request that it refuses for an error of ours, and the SDK tells of
+            // credentials that it looks for in vain, before our error says it.
             (true, _) => "error,s3s=off",
             (false, 0) if self.log == LogFormat::Json => "alpine_ami=info",
-            (false, 0) => "warn,s3s=off",
+            (false, 0) => "warn,s3s=off,aws_config=error",
             (false, 1) => "alpine_ami=debug",
             (false, _) => "debug",
         };

@@ -1,0 +1,266 @@
+use super::*;
+use crate::aws::testing::region;
+
+/// The Regions that an account has from the start.
+const REGIONS: [&str; 17] = [
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+];
+
+/// What the sandbox, and with it the tests of the pipeline, can weigh.
+const CONDITIONS: [&str; 7] = [
+    "aws:RequestTag/alpine-ami:release",
+    "aws:RequestedRegion",
+    "aws:ResourceTag/alpine-ami:release",
+    "ec2:CreateAction",
+    "kms:GrantIsForAWSResource",
+    "kms:ViaService",
+    "s3:prefix",
+];
+
+struct Publisher {
+    settings: PublishSettings,
+    regions: Vec<Region>,
+    account: AccountId,
+    keys: BTreeMap<Region, KeyArn>,
+}
+
+impl Publisher {
+    fn of(names: &[&str], multi_region: bool) -> Publisher {
+        let regions: Vec<Region> = names.iter().map(|name| region(name)).collect();
+        let key = |region: &Region| {
+            let id = match multi_region {
+                true => "mrk-0123456789abcdef0123456789abcdef".to_owned(),
+                false => {
+                    let digest = crate::digest::sha256(region.as_str().as_bytes());
+                    format!("{}-4b2c-4c3d-8e4f-{}", &digest[..8], &digest[8..20])
+                }
+            };
+            let arn = format!("arn:aws:kms:{region}:111122223333:key/{id}");
+            (region.clone(), arn.parse().expect("an ARN"))
+        };
+        Publisher {
+            settings: PublishSettings {
+                home: regions.first().cloned(),
+                bucket: Some("kubezero-images-eu-central-1".to_owned()),
+                prefix: "machine-images".to_owned(),
+                ..PublishSettings::default()
+            },
+            keys: regions.iter().map(key).collect(),
+            account: "111122223333".parse().expect("an account"),
+            regions,
+        }
+    }
+
+    fn policy(&self, commands: &[Command]) -> Policy {
+        least(
+            commands,
+            &Scope {
+                settings: &self.settings,
+                regions: &self.regions,
+                account: Some(&self.account),
+                keys: &self.keys,
+            },
+        )
+    }
+}
+
+fn actions(policy: &Policy) -> BTreeSet<&'static str> {
+    let all = policy.statement.iter();
+    all.flat_map(|one| one.action.iter().copied()).collect()
+}
+
+#[test]
+fn every_command_gets_what_it_calls_and_no_more() {
+    let looks = [
+        "ec2:DescribeImages",
+        "ec2:DescribeRegions",
+        "ec2:DescribeSnapshots",
+    ];
+    let publishes = [
+        "ebs:CompleteSnapshot",
+        "ebs:GetSnapshotBlock",
+        "ebs:ListSnapshotBlocks",
+        "ebs:PutSnapshotBlock",
+        "ebs:StartSnapshot",
+        "ec2:CopyImage",
+        "ec2:CreateTags",
+        "ec2:DeleteSnapshot",
+        "ec2:DeregisterImage",
+        "ec2:RegisterImage",
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:ReEncrypt*",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+    ];
+    let reads = ["s3:GetObject", "s3:ListBucket"];
+    let compares = [
+        "ebs:GetSnapshotBlock",
+        "ebs:ListSnapshotBlocks",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+    ];
+    let asks = [
+        "kms:DescribeKey",
+        "kms:GetKeyPolicy",
+        "kms:ListAliases",
+        "s3:GetBucketPublicAccessBlock",
+        "s3:GetBucketVersioning",
+        "s3:GetEncryptionConfiguration",
+        "s3:ListBucket",
+    ];
+    for (commands, expected) in [
+        (&[Command::Publish][..], &[&looks[..], &publishes][..]),
+        (&[Command::Doctor], &[&looks, &asks]),
+        (&[Command::Diff], &[&looks, &reads, &compares]),
+        (
+            &[Command::Diff, Command::Doctor],
+            &[&looks, &reads, &compares, &asks],
+        ),
+        (&[Command::Test], &[&looks, &reads]),
+        (&Command::ALL, &[&looks, &publishes, &asks]),
+    ] {
+        let publisher = Publisher::of(&REGIONS, false);
+        let policy = publisher.policy(commands);
+        let expected: BTreeSet<&str> = expected.concat().into_iter().collect();
+        assert_eq!(actions(&policy), expected, "{commands:?}");
+    }
+}
+
+#[test]
+fn it_is_a_policy_that_aws_takes() {
+    for (names, multi_region) in [
+        (&REGIONS[..], false),
+        (&REGIONS, true),
+        (&REGIONS[..1], false),
+    ] {
+        let publisher = Publisher::of(names, multi_region);
+        for commands in [
+            &Command::ALL[..],
+            &[Command::Publish],
+            &[Command::Diff, Command::Doctor],
+        ] {
+            let policy = publisher.policy(commands);
+            let count = policy.characters();
+            assert!(count <= MOST_CHARACTERS, "{commands:?}: {count} characters");
+            let read: Value = serde_json::from_str(&policy.text()).expect("JSON");
+            let statements = read["Statement"].as_array().expect("a list");
+            let mut sids = BTreeSet::new();
+            for statement in statements {
+                let sid = statement["Sid"].as_str().expect("a sid");
+                assert!(
+                    sid.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+                    "{sid}"
+                );
+                assert!(sids.insert(sid), "{sid} is there twice");
+                let tests = statement["Condition"].as_object();
+                let keys = tests.into_iter().flat_map(|tests| tests.values());
+                let keys = keys.flat_map(|keys| keys.as_object().expect("keys").keys());
+                for key in keys {
+                    assert!(CONDITIONS.contains(&key.as_str()), "{sid}: {key}");
+                }
+                let everything = statement["Resource"] == json!(["*"]);
+                let takes_none = matches!(sid, "Look" | "AskAboutAliases");
+                assert_eq!(everything, takes_none, "{sid}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_removed_must_be_a_release_s_own() {
+    let publisher = Publisher::of(&["eu-central-1", "us-east-1"], false);
+    let policy = publisher.policy(&[Command::Publish]);
+    let remove = policy
+        .statement
+        .iter()
+        .find(|one| one.action.contains(&"ec2:DeregisterImage"));
+    let expected = json!({
+        "Sid": "RemoveOwn",
+        "Effect": "Allow",
+        "Action": ["ec2:DeleteSnapshot", "ec2:DeregisterImage"],
+        "Resource": ["arn:aws:ec2:*::image/*", "arn:aws:ec2:*::snapshot/*"],
+        "Condition": {
+            "StringLike": { "aws:ResourceTag/alpine-ami:release": "?*" },
+            "StringEquals": { "aws:RequestedRegion": ["eu-central-1", "us-east-1"] },
+        },
+    });
+    assert_eq!(json!(remove), expected);
+}
+
+#[test]
+fn only_diff_reads_what_is_no_release_s_own() {
+    let publisher = Publisher::of(&["eu-central-1"], false);
+    for (commands, own) in [
+        (&[Command::Publish][..], true),
+        (&[Command::Publish, Command::Doctor], true),
+        (&[Command::Diff], false),
+        (&Command::ALL, false),
+    ] {
+        let policy = publisher.policy(commands);
+        let statements = policy.statement.iter();
+        let reads: Vec<_> = statements
+            .filter(|one| one.action.contains(&"ebs:GetSnapshotBlock"))
+            .collect();
+        let [read] = reads[..] else {
+            panic!("{reads:?}");
+        };
+        let mut expected = json!({ "StringEquals": { "aws:RequestedRegion": ["eu-central-1"] } });
+        if own {
+            expected["StringLike"] = json!({ "aws:ResourceTag/alpine-ami:release": "?*" });
+        }
+        assert_eq!(read.condition, Some(expected), "{commands:?}");
+    }
+}
+
+#[test]
+fn a_key_that_is_not_known_is_any_key_of_the_region() {
+    let mut publisher = Publisher::of(&["cn-north-1", "cn-northwest-1"], false);
+    publisher.keys.clear();
+    let policy = publisher.policy(&[Command::Publish]);
+    let use_keys = policy.statement.iter().find(|one| one.sid == "UseKeys");
+    let expected = [
+        "arn:aws-cn:kms:cn-north-1:111122223333:key/*",
+        "arn:aws-cn:kms:cn-northwest-1:111122223333:key/*",
+    ];
+    assert_eq!(use_keys.expect("a statement").resource, expected);
+}
+
+#[test]
+fn without_a_prefix_the_whole_bucket_is_listed() {
+    let mut publisher = Publisher::of(&["eu-central-1"], false);
+    let list = |publisher: &Publisher| {
+        let policy = publisher.policy(&[Command::Diff]);
+        let list = policy
+            .statement
+            .into_iter()
+            .find(|one| one.sid == "ListBucket");
+        list.expect("a statement").condition
+    };
+    let prefixed = json!({ "StringLikeIfExists": {
+        "s3:prefix": ["machine-images/", "machine-images/*"],
+    } });
+    assert_eq!(list(&publisher), Some(prefixed));
+    publisher.settings.prefix.clear();
+    assert_eq!(list(&publisher), None);
+}
