@@ -4,6 +4,7 @@ mod install;
 mod machine;
 mod mirrors;
 mod profiles;
+mod publish;
 mod reference;
 mod render;
 mod sandbox;
