@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 /// The first look comes at once, the second after this.
 const FIRST: Duration = Duration::from_millis(250);
-/// No two looks are farther apart.
-const LONGEST: Duration = Duration::from_secs(15);
+/// No two looks are farther apart: what is done is seen at most so much later.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// What a look saw.
 #[derive(Debug)]
