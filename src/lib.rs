@@ -36,6 +36,7 @@ pub mod arch;
 pub mod assets;
 pub mod aws;
 pub mod builder;
+mod causes;
 pub mod cli;
 pub mod config;
 pub mod diff;

@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::names::{AccountId, Region};
+use crate::causes::chain;
 
 /// The kinds of failure that are handled differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -168,7 +169,7 @@ where
     let without_answer = |kind| Attempt {
         kind,
         code: None,
-        message: causes(error),
+        message: chain(error),
         request_id: None,
     };
     match error {
@@ -216,20 +217,6 @@ where
         cause = error.source();
     }
     false
-}
-
-/// The error's words and those of its causes.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let words = deeper.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = deeper.source();
-    }
-    text
 }
 
 /// What a status and a code of AWS mean. The codes are those of EC2's, EBS's, KMS's, S3's and

@@ -3,6 +3,9 @@
 //! Credentials come from where the AWS CLI takes them. They are held by this module, not by the
 //! SDK, so that a session that AWS says has ended is renewed at once, whatever its expiry says.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -28,6 +31,7 @@ use super::retry::Caller;
 use super::settings::AwsSettings;
 use super::sts::Identity;
 use super::{ebs, ec2, kms, probe, s3, sts};
+use crate::causes::chain;
 
 /// Credentials are renewed when they have less than this left.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -331,7 +335,7 @@ impl HeldCredentials {
                 Ok(fresh)
             }
             (Err(error), Some(held)) => {
-                let why = causes(&error);
+                let why = chain(&error);
                 tracing::warn!("the credentials end soon, and no others could be had: {why}");
                 Ok(held)
             }
@@ -348,7 +352,7 @@ impl HeldCredentials {
         let why = match self.fetch().await {
             Ok(fresh) if self.keep(&fresh, now) => return true,
             Ok(_) => "their source has the same ones still".to_owned(),
-            Err(error) => causes(&error),
+            Err(error) => chain(&error),
         };
         tracing::warn!("the session has ended, and no other credentials could be had: {why}");
         false
@@ -384,13 +388,6 @@ impl HeldCredentials {
     }
 }
 
-/// The error's words and those of its causes.
-fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let words: Vec<String> = causes.map(ToString::to_string).collect();
-    words.join(": ")
-}
-
 impl ProvideCredentials for Held {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
@@ -424,190 +421,5 @@ impl Intercept for Skew {
             self.0.store(said.secs() - now, Ordering::Relaxed);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A source that says the next of these each time, and then the last again and again.
-    #[derive(Debug)]
-    struct Source {
-        answers: Vec<Option<Credentials>>,
-        asked: Arc<AtomicU64>,
-    }
-
-    impl ProvideCredentials for Source {
-        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-        where
-            Self: 'a,
-        {
-            let asked = self.asked.fetch_add(1, Ordering::AcqRel) as usize;
-            let answer = self.answers.get(asked).or(self.answers.last());
-            let answer = answer.cloned().flatten();
-            let answer = answer.ok_or_else(|| CredentialsError::provider_error("it is asleep"));
-            future::ProvideCredentials::ready(answer)
-        }
-    }
-
-    /// Held credentials whose source gives these, and how often it was asked.
-    fn held(answers: &[Option<Credentials>]) -> (HeldCredentials, Arc<AtomicU64>) {
-        let asked = Arc::new(AtomicU64::new(0));
-        let source = SharedCredentialsProvider::new(Source {
-            answers: answers.to_vec(),
-            asked: Arc::clone(&asked),
-        });
-        let held = HeldCredentials {
-            source: Some(source),
-            state: Mutex::default(),
-            fetching: tokio::sync::Mutex::default(),
-            generation: AtomicU64::new(0),
-        };
-        (held, asked)
-    }
-
-    fn at(seconds: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-    }
-
-    fn until(secret: &str, expiry: u64) -> Option<Credentials> {
-        Some(Credentials::new(
-            "id",
-            secret,
-            None,
-            Some(at(expiry)),
-            "a test",
-        ))
-    }
-
-    #[test]
-    fn when_the_source_is_asked() {
-        let forever = Credentials::new("id", "secret", None, None, "a test");
-        let hour = until("secret", 3600);
-        for (held, rests_until, now, expected) in [
-            (None, None, 0, Step::Fetch),
-            (None, Some(30), 0, Step::Fetch),
-            (Some(forever), None, 1_000_000, Step::Use),
-            (hour.clone(), None, 3299, Step::Use),
-            (hour.clone(), None, 3300, Step::Renew),
-            (hour.clone(), Some(3330), 3329, Step::Use),
-            (hour.clone(), Some(3330), 3330, Step::Renew),
-            (hour.clone(), None, 3599, Step::Renew),
-            (hour.clone(), None, 3600, Step::Fetch),
-            (hour.clone(), Some(3600), 3600, Step::Fetch),
-            (hour, Some(3631), 3630, Step::Use),
-        ] {
-            let rests_until = rests_until.map(at);
-            let state = State { held, rests_until };
-            assert_eq!(step(&state, at(now)), expected, "{state:?} {now}");
-        }
-    }
-
-    #[test]
-    fn how_long_the_source_rests() {
-        for (expiry, now, expected) in [
-            (None, 10, 40),
-            (Some(3600), 3300, 3330),
-            (Some(3600), 3590, 3600),
-            (Some(3600), 3600, 3630),
-        ] {
-            assert_eq!(
-                rest(expiry.map(at), at(now)),
-                at(expected),
-                "{expiry:?} {now}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn a_source_that_fails_is_not_missed_until_the_credentials_end() {
-        let (held, asked) = held(&[until("first", 3600), None]);
-        for (now, times, is_good) in [
-            (0, 1, true),
-            (3299, 1, true),
-            (3300, 2, true),
-            (3329, 2, true),
-            (3330, 3, true),
-            (3580, 4, true),
-            (3599, 4, true),
-            (3600, 5, false),
-            (3601, 6, false),
-        ] {
-            let got = held.get(at(now)).await;
-            assert_eq!(got.is_ok(), is_good, "{now}");
-            assert_eq!(asked.load(Ordering::Acquire), times, "{now}");
-        }
-        assert_eq!(held.generation.load(Ordering::Acquire), 1);
-    }
-
-    #[tokio::test]
-    async fn a_source_that_has_no_others_is_not_asked_for_each_call() {
-        let (held, asked) = held(&[until("first", 3600)]);
-        for (now, times) in [
-            (0, 1),
-            (3300, 2),
-            (3329, 2),
-            (3330, 3),
-            (3700, 4),
-            (3729, 4),
-        ] {
-            let got = held.get(at(now)).await.expect("credentials");
-            assert_eq!(got.secret_access_key(), "first");
-            assert_eq!(asked.load(Ordering::Acquire), times, "{now}");
-        }
-        assert_eq!(held.generation.load(Ordering::Acquire), 1);
-    }
-
-    #[tokio::test]
-    async fn while_one_call_asks_the_others_use_what_is_held() {
-        let (held, asked) = held(&[until("first", 3600), until("second", 7200)]);
-        held.get(at(0)).await.expect("credentials");
-        {
-            let _alone = held.fetching.lock().await;
-            let got = held.get(at(3400)).await.expect("credentials");
-            assert_eq!(got.secret_access_key(), "first");
-            assert_eq!(asked.load(Ordering::Acquire), 1);
-        }
-        for now in [3400, 3700, 6899] {
-            let got = held.get(at(now)).await.expect("credentials");
-            assert_eq!(got.secret_access_key(), "second");
-        }
-        assert_eq!(asked.load(Ordering::Acquire), 2);
-    }
-
-    #[tokio::test]
-    async fn a_session_that_ended_is_renewed_once_if_there_are_others() {
-        let first = until("first", 3600);
-        let (held, asked) = held(&[
-            first.clone(),
-            until("second", 3600),
-            None,
-            first.clone(),
-            first,
-        ]);
-        held.get(at(0)).await.expect("credentials");
-        // The second caller of a generation finds it done; a failure, and the same ones, are none.
-        for (generation, times, is_renewed) in [
-            (1, 2, true),
-            (1, 2, true),
-            (2, 3, false),
-            (2, 4, true),
-            (3, 5, false),
-        ] {
-            let renewed = held.renew(generation, at(10)).await;
-            assert_eq!(renewed, is_renewed, "{generation}");
-            assert_eq!(asked.load(Ordering::Acquire), times, "{generation}");
-        }
-    }
-
-    #[test]
-    fn an_error_tells_its_causes() {
-        let error = CredentialsError::provider_error("the session is over");
-        assert!(
-            causes(&error).ends_with(": the session is over"),
-            "{}",
-            causes(&error)
-        );
     }
 }

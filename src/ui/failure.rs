@@ -9,6 +9,7 @@ use super::{LogFormat, Ui};
 use crate::aws::AwsError;
 use crate::builder::local::BuildError;
 use crate::builder::packages::PackagesError;
+use crate::causes::chain;
 use crate::config::ConfigError;
 use crate::diff::load::LoadError;
 use crate::image::install::InstallError;
@@ -83,20 +84,6 @@ impl Failure {
             }
         }
     }
-}
-
-/// The error and every cause that its own text does not tell already.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let words = deeper.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = deeper.source();
-    }
-    text
 }
 
 impl From<PlanError> for Failure {

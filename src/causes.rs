@@ -1,0 +1,17 @@
+//! An error's words with those of its causes.
+
+use std::error::Error;
+
+/// The error and every cause that its own text does not tell already.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let words = deeper.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = deeper.source();
+    }
+    text
+}
