@@ -28,13 +28,14 @@
 //! | [`ui`] | what users see: progress, tables, JSON, errors |
 //!
 //! Smaller things that several rooms use: [`arch`], [`assets`] (what is built into the program),
-//! [`config`] (`alpine-ami.toml`), [`digest`], [`interrupt`],
+//! [`blocks`] (the digests of an image's blocks), [`config`] (`alpine-ami.toml`), [`digest`], [`interrupt`],
 //! [`workdir`] (half-done work, and the sweeping of what dead runs left).
 
 pub mod apk;
 pub mod arch;
 pub mod assets;
 pub mod aws;
+pub mod blocks;
 pub mod builder;
 mod causes;
 pub mod cli;

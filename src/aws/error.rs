@@ -190,7 +190,11 @@ where
                 .find_map(|name| headers.get(*name))
                 .or_else(|| service.err().meta().extra("aws_request_id"));
             Attempt {
-                kind: kind(status, code.as_deref().unwrap_or(""), &message),
+                kind: if is_about_snapshot(service.raw()) {
+                    Kind::NotFound
+                } else {
+                    kind(status, code.as_deref().unwrap_or(""), &message)
+                },
                 code: code.or_else(|| Some(format!("HTTP {status}"))),
                 message,
                 request_id: request_id.map(str::to_owned),
@@ -201,6 +205,19 @@ where
         }
         _ => without_answer(Kind::Invalid),
     }
+}
+
+/// Whether the EBS direct APIs say that the snapshot is not one that can be used so: not there, not
+/// yet, or not completed yet. Their errors give a reason beside the code.
+/// <https://docs.aws.amazon.com/ebs/latest/APIReference/API_ListSnapshotBlocks.html#API_ListSnapshotBlocks_Errors>
+fn is_about_snapshot(answer: &HttpResponse) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Reasoned {
+        #[serde(rename = "Reason")]
+        reason: String,
+    }
+    let said = answer.body().bytes().map(serde_json::from_slice::<Reasoned>);
+    matches!(said, Some(Ok(said)) if said.reason == "INVALID_SNAPSHOT_ID")
 }
 
 /// Whether credentials could not be had.

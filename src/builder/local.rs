@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use crate::apk::fetch::Fetcher;
 use crate::apk::keys::KeyError;
+use crate::blocks;
 use crate::builder::packages::{Chosen, Indexes, PackagesError};
-use crate::digest::{sha256, sha256_of_file};
+use crate::digest::sha256;
 use crate::image::configure::{ConfigureError, configure};
 use crate::image::disk::{DiskPlan, DiskSummary, write_disk};
 use crate::image::error::ImageError;
@@ -307,8 +308,8 @@ impl Assembly<'_> {
             .iter()
             .map(|one| format!("{}\n", one.package.checksum))
             .collect();
-        let sha256_of_image = fs::File::open(image)
-            .and_then(|file| sha256_of_file(&file))
+        let scan = fs::File::open(image)
+            .and_then(|file| blocks::scan(&file))
             .map_err(|source| BuildError::Output {
                 path: image.to_owned(),
                 source,
@@ -324,11 +325,7 @@ impl Assembly<'_> {
             plan_digest: self.plan.digest.clone(),
             packages_digest: sha256(sums.as_bytes()),
             source_date_epoch: epoch,
-            image: ImageFile {
-                file: IMAGE.to_owned(),
-                size: disk.size_bytes,
-                sha256: sha256_of_image,
-            },
+            image: ImageFile::new(IMAGE, &scan),
             root: RootFileSystem {
                 uuid: disk.root_uuid.to_string(),
                 label: disk.root_label.clone(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
+use crate::blocks::{self, Scan};
 use crate::profile::{Check, Firmware};
 
 /// The name of the image's file.
@@ -64,6 +65,23 @@ pub struct ImageFile {
     pub size: u64,
     /// SHA-256 of its bytes.
     pub sha256: String,
+    /// SHA-256 over `sha256` and the SHA-256 of every block of 512 KiB, in order; behind the end
+    /// are zeros ([`blocks::bound`]). What is compared before an image is published: all processors
+    /// share that work, and holes need none. A manifest without it is good, and takes longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks_sha256: Option<String>,
+}
+
+impl ImageFile {
+    /// What is said of a file of that name, in which `scan` was found.
+    pub fn new(file: &str, scan: &Scan) -> ImageFile {
+        ImageFile {
+            file: file.to_owned(),
+            size: scan.size,
+            blocks_sha256: blocks::bound(&scan.sha256, &scan.blocks),
+            sha256: scan.sha256.clone(),
+        }
+    }
 }
 
 /// The root file system.

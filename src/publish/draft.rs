@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use time::{Duration, OffsetDateTime};
 
-use super::blocks;
-use super::digests::BlockDigests;
 use super::error::PublishError;
 use super::manifest::{Boot, Parent, ReleaseManifest, SCHEMA, Source, State};
 use super::preflight;
@@ -15,6 +13,8 @@ use super::run::{Job, empty};
 use super::subject::{About, Image, Subject, SubjectError};
 use crate::aws::ec2::SnapshotState;
 use crate::aws::{KeyArn, Region};
+use crate::blocks;
+use crate::blocks::digests::BlockDigests;
 
 /// Earlier releases whose snapshots are gone are passed over, so many of them.
 const MOST_PARENTS: usize = 8;
@@ -218,9 +218,9 @@ async fn shape(
 }
 
 fn on_volume(image: &Image, volume_gib: u32) -> Result<BlockDigests, SubjectError> {
-    blocks::on_volume(&image.scan.blocks, volume_gib).ok_or_else(|| SubjectError::TooLarge {
+    blocks::on_volume(&image.blocks, volume_gib).ok_or_else(|| SubjectError::TooLarge {
         path: image.folder.join(&image.manifest.image.file),
-        size: image.scan.size,
+        size: image.manifest.image.size,
         volume_gib,
     })
 }

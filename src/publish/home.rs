@@ -271,7 +271,7 @@ async fn upload(
         ebs: job.aws.ebs(&manifest.home),
         states: Arc::new(States(ec2)),
         image: Arc::new(file),
-        size: image.scan.size,
+        size: image.manifest.image.size,
         blocks,
         volume_gib: manifest.volume_gib,
         token: token::client_token(

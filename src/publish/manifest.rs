@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::digests::BlockDigests;
 use super::release::ReleaseId;
 use crate::aws::{AccountId, AmiId, KeyArn, Region, SnapshotId};
+use crate::blocks::digests::BlockDigests;
 use crate::image::manifest::Manifest as ImageManifest;
 
 /// The version of the format; a reader refuses a higher one.

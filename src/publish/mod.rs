@@ -15,17 +15,15 @@
 //! | [`release`], [`manifest`], `book` | ids and names; what a release is and where; keeping that written |
 //! | [`bucket`], [`claim`], [`lease`], [`holder`] | where manifests lie; one id for a source, one writer for a line |
 //! | [`keys`] | the key of each Region, checked |
-//! | [`digests`], [`blocks`], [`upload`], `home` | an image's blocks; a snapshot of them; the home Region |
+//! | [`upload`], `home` | a snapshot of an image's blocks; the home Region |
 //! | [`regions`], `verify`, `files` | AMIs: register, copy, wait; reading back; the list of files |
 //! | [`reader`] | what `diff` reads |
 //! | [`progress`] | what a run tells while it goes on |
 
-pub mod blocks;
 mod book;
 pub mod bucket;
 pub mod claim;
 pub mod complete;
-pub mod digests;
 mod draft;
 pub mod error;
 mod files;

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::blocks::{self, Scan};
 use super::manifest::Source;
 use super::release::{Line, ReleaseId};
 use crate::arch::Firmware;
 use crate::aws::names::NameError;
 use crate::aws::{AmiId, Region, SnapshotId};
-use crate::image::manifest::{Manifest, ManifestError};
+use crate::blocks::{self, digests::BlockDigests};
+use crate::image::manifest::{ImageFile, Manifest, ManifestError};
 use crate::plan::Plan;
 
 /// What the user named.
@@ -215,6 +215,40 @@ impl Subject {
     }
 }
 
+/// What of an image is not as its manifest says.
+struct Other {
+    what: &'static str,
+    found: String,
+    expected: String,
+}
+
+/// Compares the bytes of an image with what is said of them.
+fn compared(file: &File, said: &ImageFile) -> io::Result<Result<BlockDigests, Other>> {
+    if let Some(expected) = &said.blocks_sha256 {
+        let blocks = blocks::digests(file)?;
+        if blocks::bound(&said.sha256, &blocks).as_ref() == Some(expected) {
+            return Ok(Ok(blocks));
+        }
+    }
+    // Without that digest, or to say in the words that `sha256sum` knows what differs.
+    let scan = blocks::scan(file)?;
+    let other = |what, found, expected: &String| Other {
+        what,
+        found,
+        expected: expected.clone(),
+    };
+    if scan.sha256 != said.sha256 {
+        return Ok(Err(other("SHA-256", scan.sha256, &said.sha256)));
+    }
+    Ok(match &said.blocks_sha256 {
+        None => Ok(scan.blocks),
+        Some(expected) => {
+            let found = blocks::bound(&scan.sha256, &scan.blocks).unwrap_or_default();
+            Err(other("SHA-256 by blocks", found, expected))
+        }
+    })
+}
+
 /// An image that is as its manifest says.
 #[derive(Debug)]
 pub struct Image {
@@ -224,12 +258,12 @@ pub struct Image {
     pub manifest: Manifest,
     /// Its bytes.
     pub file: File,
-    /// Their digests.
-    pub scan: Scan,
+    /// The digests of its blocks.
+    pub blocks: BlockDigests,
 }
 
 impl Image {
-    /// Reads the image of a build folder, whole, and compares it with its manifest.
+    /// Reads the image of a build folder, and compares it with its manifest.
     ///
     /// # Errors
     /// It cannot be read, is another one, or has no room on the volume.
@@ -263,26 +297,20 @@ impl Image {
                 volume_gib,
             });
         }
-        let scan = blocks::scan(&file).map_err(read)?;
-        if scan.sha256 != manifest.image.sha256 {
-            return Err(differs(
-                "SHA-256",
-                scan.sha256,
-                manifest.image.sha256.clone(),
-            ));
-        }
+        let found = compared(&file, &manifest.image).map_err(read)?;
+        let blocks = found.map_err(|other| differs(other.what, other.found, other.expected))?;
         Ok(Image {
             folder: folder.to_owned(),
             manifest,
             file,
-            scan,
+            blocks,
         })
     }
 
     /// What a release is made from.
     pub fn source(&self) -> Source {
         Source::Image {
-            sha256: self.scan.sha256.clone(),
+            sha256: self.manifest.image.sha256.clone(),
             size: self.manifest.image.size,
         }
     }

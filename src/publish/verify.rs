@@ -1,6 +1,5 @@
 //! Snapshots: waited for until they are whole, read back, and compared with the image.
 
-use super::digests::BlockDigests;
 use super::error::PublishError;
 use super::manifest::ReleaseManifest;
 use super::run::{Done, Job};
@@ -8,6 +7,7 @@ use super::upload::verify::verify;
 use super::upload::{SnapshotState, SnapshotStates as _, UploadError};
 use crate::aws::wait::{self, Seen};
 use crate::aws::{Region, SnapshotId};
+use crate::blocks::digests::BlockDigests;
 use crate::publish::home::States;
 
 /// Reads back the snapshots of all Regions that have the release, but for those that are

@@ -12,6 +12,8 @@ mod tests;
 pub use plan::{Plan, Refusal};
 pub use rule::{Action, Rule};
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +46,43 @@ pub struct Fault {
     pub seen: u64,
     /// To how many it was applied.
     pub applied: u64,
+    /// The same two numbers of each request, where the rule counts those.
+    #[serde(skip)]
+    requests: HashMap<u64, (u64, u64)>,
+}
+
+impl Fault {
+    /// Counts a call. Whether the rule is due for it.
+    fn count(&mut self, call: &Subject, parameters: &str) -> bool {
+        self.seen += 1;
+        let is_due = if self.rule.each {
+            let (seen, applied) = self.requests.entry(request(call, parameters)).or_default();
+            *seen += 1;
+            let is_due = self.rule.is_due(*seen, *applied);
+            *applied += u64::from(is_due);
+            is_due
+        } else {
+            self.rule.is_due(self.seen, self.applied)
+        };
+        self.applied += u64::from(is_due);
+        is_due
+    }
+}
+
+/// What is the same in a request that is made again. Neither the signature nor the bytes of a block
+/// or an object are part of it.
+fn request(call: &Subject, parameters: &str) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let account = call.caller.map(|caller| &caller.account);
+    (
+        call.service.name(),
+        call.operation,
+        account,
+        call.region,
+        parameters,
+    )
+        .hash(&mut hash);
+    hash.finish()
 }
 
 /// A call as rules see it.
@@ -94,6 +133,7 @@ impl Faults {
             rule,
             seen: 0,
             applied: 0,
+            requests: HashMap::new(),
         });
         Ok(id)
     }
@@ -124,18 +164,16 @@ impl Faults {
         state.views.clear();
     }
 
-    /// What befalls a call; counts it.
-    pub fn plan(&self, call: &Subject) -> Plan {
+    /// What befalls a call with these parameters (as they are recorded); counts it.
+    pub fn plan(&self, call: &Subject, parameters: &str) -> Plan {
         let mut plan = Plan::default();
         for fault in &mut self.state().faults {
             if !fault.rule.matches(call) {
                 continue;
             }
-            fault.seen += 1;
-            if !fault.rule.is_due(fault.seen, fault.applied) {
+            if !fault.count(call, parameters) {
                 continue;
             }
-            fault.applied += 1;
             plan.apply(fault.id, &fault.rule.action, call);
             if plan.refusal.is_some() {
                 break;

@@ -74,19 +74,13 @@ fn compare(server: &dyn Server, image: &Path, is_encrypted: bool, coldsnap: Opti
     } else {
         "data only, not encrypted"
     };
-    for (name, whole) in [
-        ("alpine-ami", true),
-        ("  without digest of the file", false),
-    ] {
-        let job = Job {
-            image: image.to_owned(),
-            key: key.clone(),
-            whole,
-            ..Job::default()
-        };
-        let ours = median(|| measure::run(&mut client::command(server, &job)));
-        println!("{}", measure::row(server.name(), what, name, &ours));
-    }
+    let job = Job {
+        image: image.to_owned(),
+        key: key.clone(),
+        ..Job::default()
+    };
+    let ours = median(|| measure::run(&mut client::command(server, &job)));
+    println!("{}", measure::row(server.name(), what, "alpine-ami", &ours));
     let Some(coldsnap) = coldsnap else { return };
     let best = [
         &[][..],
@@ -142,7 +136,6 @@ fn incremental(sandbox: &Sandbox, folder: &Path, image: &Path) {
         image: image.to_owned(),
         key: Some(sandbox.key()),
         blocks: Some(folder.join("parent.json")),
-        whole: true,
         ..Job::default()
     };
     let parent = measure::run(&mut client::command(sandbox, &job));

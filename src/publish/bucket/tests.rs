@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::arch::Arch;
 use crate::aws::testing::{ABROAD, Cloud, HOME, region};
-use crate::publish::digests::BlockDigests;
+use crate::blocks::digests::BlockDigests;
 use crate::publish::manifest::{Boot, Place, Source};
 
 /// A cloud with a bucket in it.

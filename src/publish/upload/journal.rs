@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::aws::{Region, SnapshotId};
+use crate::blocks::digests::BlockDigest;
 use crate::digest;
-use crate::publish::digests::BlockDigest;
 
 /// A block's line: number and check, eight hexadecimal digits each.
 const LINE: usize = 18;

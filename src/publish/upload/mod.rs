@@ -30,11 +30,11 @@ use async_trait::async_trait;
 
 use self::journal::{Journal, Subject};
 use self::pace::Pace;
-use super::digests::{BLOCK, BLOCKS_PER_GIB, BlockDigests, linear, of_zeros};
 use super::progress::Progress;
 use crate::aws::ebs::{Ebs, Encryption, Start, Taken};
 use crate::aws::tags::Tags;
 use crate::aws::{AwsError, KeyArn, Kind, SnapshotId};
+use crate::blocks::digests::{BLOCK, BLOCKS_PER_GIB, BlockDigests, linear, of_zeros};
 
 pub use self::error::UploadError;
 pub use self::pace::PUTS_PER_SECOND;
@@ -81,7 +81,7 @@ pub struct Upload {
     pub image: Arc<File>,
     /// Its length, in bytes.
     pub size: u64,
-    /// The digests of all blocks of the volume ([`super::blocks::on_volume`]).
+    /// The digests of all blocks of the volume ([`crate::blocks::on_volume`]).
     pub blocks: BlockDigests,
     /// Size of the volume, in GiB.
     pub volume_gib: u32,

@@ -13,8 +13,8 @@ use super::pace::{Pace, Pass};
 use super::{Upload, UploadError};
 use crate::aws::ebs::{Ebs, Taken};
 use crate::aws::{Kind, SnapshotId};
-use crate::publish::blocks;
-use crate::publish::digests::{BLOCK, BlockDigest, of_zeros};
+use crate::blocks;
+use crate::blocks::digests::{BLOCK, BlockDigest, of_zeros};
 use crate::publish::progress::Progress;
 
 /// Blocks of data in memory at once: 64 MiB.

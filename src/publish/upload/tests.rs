@@ -9,7 +9,7 @@ use super::*;
 use crate::aws::Aws;
 use crate::aws::settings::AwsSettings;
 use crate::aws::testing::{Cloud, HOME, region};
-use crate::publish::blocks::{self, on_volume};
+use crate::blocks::{self, on_volume};
 
 const GIB: u64 = 1 << 30;
 

@@ -9,8 +9,8 @@ use super::pace::{Pace, Pass};
 use super::{PUTS_PER_SECOND, UploadError};
 use crate::aws::ebs::{Block, Ebs, Listed};
 use crate::aws::{AwsError, SnapshotId};
+use crate::blocks::digests::{BLOCK, BLOCKS_PER_GIB, BlockDigests, of_zeros};
 use crate::image::sparse::Region as Sparse;
-use crate::publish::digests::{BLOCK, BLOCKS_PER_GIB, BlockDigests, of_zeros};
 use crate::publish::progress::Progress;
 
 /// Blocks under way at once: 48 MiB.

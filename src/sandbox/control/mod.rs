@@ -30,7 +30,9 @@
 //! ```
 //!
 //! All but `action` may be left out. Instead of `nth` (from 1) there may be `skip`, so many calls
-//! that pass first, and `times`, how often it is applied at most. The actions:
+//! that pass first, and `times`, how often it is applied at most. With `"each": true` these count
+//! every request for itself, by its operation, Region and parameters, so that `times: 1` hinders
+//! each request once and lets its retry through. The actions:
 //!
 //! | action | what befalls the call |
 //! |---|---|
@@ -88,7 +90,8 @@ pub const HELP: &str = r#"Control and faults:
   identity's token neither issuer nor signature are checked.
 
   A fault names the calls that it is for (service, operation, region, account: all may be left
-  out), which of them (nth; or skip and times), and what befalls them:
+  out), which of them (nth; or skip and times; with "each": true these count every request for
+  itself, so that its retries are let through), and what befalls them:
 
     "throttle"                          too many calls, as the service says it
     {"error": {"status": 500, "code": "InternalError"}}

@@ -37,6 +37,10 @@ pub struct Rule {
     /// At most so often; otherwise until the rule is removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
+    /// `nth`, `skip` and `times` count each request for itself: what is asked again, by a retry or
+    /// a wait, is the same request.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub each: bool,
     /// What befalls the call.
     pub action: Action,
 }
@@ -97,6 +101,7 @@ impl Rule {
             nth: None,
             skip: None,
             times: None,
+            each: false,
             action,
         }
     }
@@ -148,6 +153,11 @@ impl Rule {
             account: Some(account),
             ..self
         }
+    }
+
+    /// The same, counting each request for itself.
+    pub fn each(self) -> Rule {
+        Rule { each: true, ..self }
     }
 
     /// Whether the rule makes sense.

@@ -124,7 +124,7 @@ fn which_calls_a_rule_is_for() {
     ] {
         let faults = Faults::default();
         let id = faults.add(rule.clone()).expect("a rule");
-        let plan = faults.plan(&call);
+        let plan = faults.plan(&call, "");
         assert_eq!(plan.refusal.is_some(), applies, "{rule:?}");
         let fault = faults.get(id).expect("the fault");
         assert_eq!(
@@ -141,7 +141,7 @@ fn which_calls_a_rule_is_for() {
         caller: None,
         ..call
     };
-    assert_eq!(faults.plan(&unknown), Plan::default());
+    assert_eq!(faults.plan(&unknown, ""), Plan::default());
 }
 
 use crate::sandbox::id::AccountId;
@@ -161,7 +161,7 @@ fn how_often_a_rule_applies() {
         faults.add(rule.clone()).expect("a rule");
         let found: String = (0..5)
             .map(
-                |_| match faults.plan(&call(Service::Kms, "Encrypt")).refusal {
+                |_| match faults.plan(&call(Service::Kms, "Encrypt"), "").refusal {
                     Some(_) => 'x',
                     None => '.',
                 },
@@ -181,12 +181,12 @@ fn rules_apply_together_up_to_a_refusal() {
         .add(Rule::new(Action::Throttle).times(1))
         .expect("a rule");
     let fourth = faults.add(Rule::new(Action::CloseAfter)).expect("a rule");
-    let plan = faults.plan(&call(Service::Ec2, "CopyImage"));
+    let plan = faults.plan(&call(Service::Ec2, "CopyImage"), "");
     assert_eq!(plan.faults, [first, second, third]);
     assert_eq!(plan.delay, Duration::from_millis(15));
     assert!(plan.refusal.is_some() && !plan.close_after);
     assert_eq!(faults.get(fourth).map(|fault| fault.seen), Some(0));
-    let plan = faults.plan(&call(Service::Ec2, "CopyImage"));
+    let plan = faults.plan(&call(Service::Ec2, "CopyImage"), "");
     assert_eq!(plan.faults, [first, fourth]);
     assert!(plan.refusal.is_none() && plan.close_after);
 
@@ -195,7 +195,7 @@ fn rules_apply_together_up_to_a_refusal() {
     assert_eq!(ids, [second, third, fourth]);
     faults.clear();
     assert_eq!(
-        faults.plan(&call(Service::Ec2, "CopyImage")),
+        faults.plan(&call(Service::Ec2, "CopyImage"), ""),
         Plan::default()
     );
 }
@@ -243,7 +243,7 @@ fn each_action_in_each_services_words() {
     ] {
         let faults = Faults::default();
         faults.add(Rule::new(action.clone())).expect("a rule");
-        match faults.plan(&call(service, "X")).refusal {
+        match faults.plan(&call(service, "X"), "").refusal {
             Some(Refusal::Error(error)) => {
                 let found = (&*error.code, error.status);
                 assert_eq!(found, (code, status), "{service:?} {action:?}");
@@ -257,7 +257,7 @@ fn each_action_in_each_services_words() {
     ] {
         let faults = Faults::default();
         faults.add(Rule::new(action)).expect("a rule");
-        assert_eq!(faults.plan(&call(Service::S3, "X")).refusal, Some(refusal));
+        assert_eq!(faults.plan(&call(Service::S3, "X"), "").refusal, Some(refusal));
     }
 }
 
@@ -279,7 +279,7 @@ fn mishaps_are_for_calls_that_can_have_them() {
     ] {
         let faults = Faults::default();
         faults.add(Rule::new(action.clone())).expect("a rule");
-        let plan = faults.plan(&call(service, operation));
+        let plan = faults.plan(&call(service, operation), "");
         assert_eq!(!plan.faults.is_empty(), applies, "{action:?} {operation}");
         let mishaps = plan.mishaps;
         assert_eq!(mishaps.no_capacity, applies && action == Action::NoCapacity);
@@ -321,4 +321,31 @@ fn reads_see_the_old_world_where_the_write_was() {
     faults.show_old_world(&write, world, Duration::ZERO);
     let seen = faults.old_world(&at(&here, Service::Ec2, "DescribeVolumes"));
     assert!(seen.is_none());
+}
+
+#[test]
+fn each_request_is_counted_for_itself() {
+    let faults = Faults::default();
+    let rule = Rule::new(Action::Throttle).times(2).each();
+    let id = faults.add(rule).expect("a rule");
+    let refused =
+        |call: &Subject, parameters: &str| faults.plan(call, parameters).refusal.is_some();
+    let copy = call(Service::Ec2, "CopyImage");
+    let there: Region = "eu-west-1".parse().expect("a Region");
+    let elsewhere = Subject {
+        region: Some(&there),
+        ..copy
+    };
+    for other in [
+        (copy, "{}"),
+        (copy, r#"{"a": "b"}"#),
+        (call(Service::Ec2, "CopySnapshot"), "{}"),
+        (call(Service::Ebs, "CopyImage"), "{}"),
+        (elsewhere, "{}"),
+    ] {
+        let met: Vec<bool> = (0..4).map(|_| refused(&other.0, other.1)).collect();
+        assert_eq!(met, [true, true, false, false], "{other:?}");
+    }
+    let fault = faults.get(id).expect("the fault");
+    assert_eq!((fault.seen, fault.applied), (20, 10));
 }

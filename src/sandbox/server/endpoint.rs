@@ -197,7 +197,7 @@ fn begin(
     recording.note(|call| {
         call.service = service;
         call.operation.clone_from(&operation);
-        call.parameters = parameters;
+        call.parameters.clone_from(&parameters);
     });
     let (region, caller) = match sts::unsigned(service, &operation, &request) {
         Some(who) => who,
@@ -220,7 +220,7 @@ fn begin(
         mishaps: Mishaps::default(),
         stale: None,
     };
-    let plan = context.shared.faults.plan(&subject(&context));
+    let plan = context.shared.faults.plan(&subject(&context), &parameters);
     recording.note(|call| call.faults.clone_from(&plan.faults));
     if plan.refusal.is_none() {
         admit(&context)?;

@@ -49,13 +49,14 @@ pub(super) async fn answer(
     let claim = read_claim(&endpoint, scope, &request);
     let query = request.uri().query().unwrap_or_default();
     let parameters = calls::of_path(request.uri().path(), query);
-    let plan = shared.faults.plan(&claim.subject());
+    let parameters = serde_json::Value::Object(parameters).to_string();
+    let plan = shared.faults.plan(&claim.subject(), &parameters);
     recording.note(|call| {
         call.operation.clone_from(&claim.operation);
         call.account = claim.caller.as_ref().map(|caller| caller.account.clone());
         call.principal = claim.caller.as_ref().map(|caller| caller.arn.clone());
         call.region.clone_from(&claim.region);
-        call.parameters = serde_json::Value::Object(parameters).to_string();
+        call.parameters = parameters;
         call.faults.clone_from(&plan.faults);
     });
     let refused = match refuse(&plan).await? {

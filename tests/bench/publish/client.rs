@@ -9,8 +9,8 @@ use std::time::Instant;
 use alpine_ami::aws::settings::AwsSettings;
 use alpine_ami::aws::tags::Tags;
 use alpine_ami::aws::{Aws, AwsError, SnapshotId};
-use alpine_ami::publish::blocks;
-use alpine_ami::publish::digests::BlockDigests;
+use alpine_ami::blocks;
+use alpine_ami::blocks::digests::BlockDigests;
 use alpine_ami::publish::progress::Progress;
 use alpine_ami::publish::upload::{ParentSnapshot, SnapshotState, SnapshotStates, Upload};
 use async_trait::async_trait;
@@ -31,8 +31,6 @@ pub struct Job {
     pub parent: Option<(String, PathBuf)>,
     /// Where the digests go.
     pub blocks: Option<PathBuf>,
-    /// Whether the file is hashed as a whole, too, as `publish` does.
-    pub whole: bool,
 }
 
 /// The command that does a job.
@@ -69,10 +67,8 @@ async fn send(job: Job) {
     let home = REGION.parse().expect("a Region");
     let began = Instant::now();
     let image = File::open(&job.image).expect("the image");
-    let blocks = match job.whole {
-        true => blocks::scan(&image).expect("a scan").blocks,
-        false => blocks::digests(&image).expect("a scan"),
-    };
+    // As `publish` does.
+    let blocks = blocks::digests(&image).expect("a scan");
     let scanned = began.elapsed();
     if let Some(path) = &job.blocks {
         let json = serde_json::to_vec(&blocks).expect("JSON");

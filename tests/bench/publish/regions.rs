@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use alpine_ami::arch::{Arch, Firmware};
-use alpine_ami::digest;
+use alpine_ami::blocks;
 use alpine_ami::image::manifest::{IMAGE, ImageFile, KernelInfo, Manifest, RootFileSystem, SCHEMA};
 use serde_json::{Value, json};
 
@@ -109,11 +109,7 @@ fn build_folder(folder: &Path, image: &Path) -> std::path::PathBuf {
         plan_digest: String::new(),
         packages_digest: String::new(),
         source_date_epoch: 0,
-        image: ImageFile {
-            file: IMAGE.to_owned(),
-            size,
-            sha256: digest::sha256_of_file(&file).expect("read"),
-        },
+        image: ImageFile::new(IMAGE, &blocks::scan(&file).expect("read")),
         root: RootFileSystem {
             uuid: String::new(),
             label: "root".to_owned(),

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::house::{House, REGIONS};
 use crate::sandbox::client::Expect as _;
@@ -56,6 +56,18 @@ fn images_that_are_not_what_was_built() {
         &[path(&image)],
         &["SHA-256", "image.raw", "manifest.json"],
     );
+    file.write_all_at(b"\x01", 4096).expect("written");
+    let manifest = image.join("manifest.json");
+    let good = fs::read_to_string(&manifest).expect("read");
+    let json: Value = serde_json::from_str(&good).expect("JSON");
+    for name in ["sha256", "blocks_sha256"] {
+        let digest = json["image"][name].as_str().expect("a digest");
+        for wrong in ["0".repeat(64), "nonsense".to_owned()] {
+            fs::write(&manifest, good.replace(digest, &wrong)).expect("written");
+            refused(&house, &[path(&image)], &["SHA-256", digest, &wrong]);
+        }
+    }
+    fs::write(&manifest, good).expect("written");
     file.set_len(4096).expect("cut");
     refused(&house, &[path(&image)], &["length", "4096"]);
     drop(file);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use alpine_ami::arch::{Arch, Firmware};
-use alpine_ami::digest;
+use alpine_ami::blocks::{self, Scan};
 use alpine_ami::image::manifest::{
     IMAGE, ImageFile, KernelInfo, Manifest, PackageInfo, RootFileSystem, SCHEMA,
 };
@@ -87,10 +87,8 @@ impl House {
             file.write_all_at(&vec![*byte; BLOCK], at).expect("written");
         }
         let file = File::open(folder.join(IMAGE)).expect("a file");
-        let sha256 = digest::sha256_of_file(&file).expect("read");
-        manifest(sha256, 64 * BLOCK as u64)
-            .write(&folder)
-            .expect("written");
+        let scan = blocks::scan(&file).expect("read");
+        manifest(&scan).write(&folder).expect("written");
         folder
     }
 
@@ -314,8 +312,9 @@ pub fn tag(tree: &Tree, key: &str) -> Option<String> {
     Some(found.text("value").to_owned())
 }
 
-/// A manifest of an image of this length.
-fn manifest(sha256: String, size: u64) -> Manifest {
+/// A manifest of an image with these bytes.
+fn manifest(scan: &Scan) -> Manifest {
+    let size = scan.size;
     Manifest {
         schema: SCHEMA,
         tool: "tests".to_owned(),
@@ -327,11 +326,7 @@ fn manifest(sha256: String, size: u64) -> Manifest {
         plan_digest: "0".repeat(64),
         packages_digest: "0".repeat(64),
         source_date_epoch: 0,
-        image: ImageFile {
-            file: IMAGE.to_owned(),
-            size,
-            sha256,
-        },
+        image: ImageFile::new(IMAGE, scan),
         root: RootFileSystem {
             uuid: "00000000-0000-0000-0000-000000000000".to_owned(),
             label: "root".to_owned(),

@@ -86,7 +86,7 @@ impl TryFrom<Written> for BlockDigests {
                 Some((hex, count)) => (hex, count.parse::<usize>().ok()),
                 None => (entry.as_str(), Some(1)),
             };
-            let digest = digest_of(hex).zip(count);
+            let digest = parse(hex).zip(count);
             let (digest, count) = digest.ok_or_else(|| format!("`{entry}` is no digest"))?;
             // A volume has 64 TiB at most.
             let total = digests.len().checked_add(count);
@@ -102,8 +102,9 @@ impl TryFrom<Written> for BlockDigests {
     }
 }
 
-fn digest_of(hex: &str) -> Option<BlockDigest> {
-    if hex.len() != 64 || !hex.is_ascii() {
+/// A digest in hexadecimal; `None` if it is none.
+pub fn parse(hex: &str) -> Option<BlockDigest> {
+    if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }
     let mut digest = [0; 32];

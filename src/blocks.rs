@@ -11,8 +11,11 @@ use bytes::Bytes;
 use rustix::fs::SeekFrom;
 use sha2::{Digest as _, Sha256};
 
-use super::digests::{BLOCK, BLOCKS_PER_GIB, BlockDigest, BlockDigests, of_zeros};
 use crate::{digest, interrupt};
+
+pub mod digests;
+
+use digests::{BLOCK, BLOCKS_PER_GIB, BlockDigest, BlockDigests, linear, of_zeros};
 
 /// Blocks that lie in memory for each thread that hashes.
 const AHEAD: usize = 4;
@@ -46,14 +49,23 @@ pub fn scan(file: &File) -> io::Result<Scan> {
     })
 }
 
-/// The digests of an image's blocks alone: what takes the time of a [`scan`] is the digest of the
-/// whole file, which no second processor can help with.
+/// The digests of an image's blocks alone. Of a [`scan`] the digest of the whole file takes most of
+/// the time: no second processor can help with it, and holes are hashed as well.
 ///
 /// # Errors
 /// The file cannot be read, or became shorter meanwhile; or Ctrl-C came
 /// ([`io::ErrorKind::Interrupted`]).
 pub fn digests(file: &File) -> io::Result<BlockDigests> {
     Ok(pass(file, &interrupt::raised, |_| ())?.0)
+}
+
+/// SHA-256 over the digest of the whole file and those of its blocks, in order, in hexadecimal: it
+/// holds the two together, so that comparing it with [`digests`] says that both are still those
+/// that were written down. `None` if `sha256` is no digest.
+pub fn bound(sha256: &str, blocks: &BlockDigests) -> Option<String> {
+    let whole = digests::parse(sha256)?;
+    let all = std::iter::once(&whole).chain(&blocks.0);
+    Some(digest::hex(&linear(all)))
 }
 
 /// The digests of a volume of so many GiB that begins with these blocks and goes on with zeros.
@@ -239,6 +251,18 @@ mod tests {
             );
             assert_eq!(found.size, size);
             assert_eq!(digests(&file).expect("digests"), found.blocks);
+        }
+    }
+
+    #[test]
+    fn the_file_and_its_blocks_are_held_together() {
+        let blocks = BlockDigests(vec![[1; 32], [2; 32]]);
+        let whole = "03".repeat(32);
+        let expected = Sha256::digest([[3; 32], [1; 32], [2; 32]].concat());
+        let held = bound(&whole, &blocks).expect("a digest");
+        assert_eq!(held, digest::hex(&expected));
+        for no_digest in ["", "nonsense", &"0g".repeat(32), &"+1".repeat(32)] {
+            assert_eq!(bound(no_digest, &blocks), None, "{no_digest}");
         }
     }
 
