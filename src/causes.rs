@@ -15,3 +15,12 @@ pub fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+/// The innermost cause: "connection refused" says more than "error sending request".
+pub fn deepest(error: &dyn Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}

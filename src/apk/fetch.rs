@@ -16,6 +16,7 @@ use super::mirror::{
 use super::package::Package;
 use super::store::Store;
 use crate::arch::Arch;
+use crate::causes::deepest;
 
 /// How long a mirror may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,7 +53,7 @@ impl Fetcher {
         Ok(Fetcher { http, store })
     }
 
-    /// The verified index of a repository.
+    /// The verified index of a repository, and its bytes as they were signed.
     ///
     /// # Errors
     /// No base has it, it is not signed by a trusted key, or it cannot be parsed.
@@ -61,7 +62,7 @@ impl Fetcher {
         repository: &Repository,
         arch: Arch,
         keys: &KeyRing,
-    ) -> Result<Vec<IndexPackage>, MirrorError> {
+    ) -> Result<(Vec<u8>, Vec<IndexPackage>), MirrorError> {
         let mut absence = Absence::default();
         for base in &repository.bases {
             match self.index_at(base, arch, keys).await {
@@ -77,7 +78,7 @@ impl Fetcher {
         base: &str,
         arch: Arch,
         keys: &KeyRing,
-    ) -> Result<Vec<IndexPackage>, MirrorError> {
+    ) -> Result<(Vec<u8>, Vec<IndexPackage>), MirrorError> {
         let place = place(base, arch, "APKINDEX.tar.gz");
         let bytes = match &place {
             Place::File(path) => read_file(path)?,
@@ -87,7 +88,8 @@ impl Fetcher {
             Place::File(path) => path.display().to_string(),
             Place::Url(url) => url,
         };
-        verified_index(&url, &bytes, keys)
+        let packages = verified_index(&url, &bytes, keys)?;
+        Ok((bytes, packages))
     }
 
     /// A file with the verified package: in the mirror's folder, or in the store.
@@ -251,13 +253,4 @@ fn broken(url: &str, error: &reqwest::Error) -> MirrorError {
         url: url.to_owned(),
         why: deepest(error),
     }
-}
-
-/// The innermost cause: "connection refused" says more than "error sending request".
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
 }

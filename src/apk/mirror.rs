@@ -22,6 +22,8 @@ pub struct Repository {
     pub bases: Vec<String>,
     /// Serves only what is asked for with this tag.
     pub tag: Option<String>,
+    /// What it is called, where its bases are copies of it.
+    pub alias: Option<String>,
 }
 
 impl Repository {
@@ -30,12 +32,13 @@ impl Repository {
         Repository {
             bases: vec![base.trim_end_matches('/').to_owned()],
             tag: None,
+            alias: None,
         }
     }
 
     /// What it is called in messages and results.
     pub fn name(&self) -> &str {
-        &self.bases[0]
+        self.alias.as_ref().unwrap_or(&self.bases[0])
     }
 }
 

@@ -10,7 +10,6 @@ use crate::apk::fetch::Fetcher;
 use crate::apk::keys::KeyError;
 use crate::blocks;
 use crate::builder::packages::{Chosen, Indexes, PackagesError};
-use crate::digest::sha256;
 use crate::image::configure::{ConfigureError, configure};
 use crate::image::disk::{DiskPlan, DiskSummary, write_disk};
 use crate::image::error::ImageError;
@@ -23,7 +22,7 @@ use crate::image::manifest::{
 };
 use crate::image::rootdir::RootDir;
 use crate::image::seal::{SealError, seal};
-use crate::plan::{Plan, SourceOverrides, Sources};
+use crate::plan::{Plan, Sources};
 use crate::profile::Entry;
 use crate::workdir::WorkDir;
 
@@ -123,8 +122,8 @@ impl BuildError {
 pub struct BuildOptions {
     /// The folder for image and manifest.
     pub out: PathBuf,
-    /// What the command line says of mirrors and keys.
-    pub overrides: SourceOverrides,
+    /// Where packages come from.
+    pub sources: Sources,
     /// This program's executable.
     pub program: PathBuf,
 }
@@ -163,9 +162,8 @@ async fn build_in(
     };
     fs::create_dir_all(&options.out).map_err(out_error)?;
     let work = WorkDir::new(&options.out, WORK_PREFIX).map_err(out_error)?;
-    let sources = plan.sources(&options.overrides)?;
     progress("fetching indexes");
-    let indexes = Indexes::fetch(fetcher, &sources, plan.arch).await?;
+    let indexes = Indexes::fetch(fetcher, &options.sources, plan.arch).await?;
     let chosen = indexes.choose(&plan.world(), &plan.optional())?;
     for name in &chosen.left_out {
         progress(&format!("left out {name}: no repository has it"));
@@ -178,7 +176,6 @@ async fn build_in(
 
     let assembly = Assembly {
         plan,
-        sources: &sources,
         options,
         indexes: &indexes,
         work: &work,
@@ -189,7 +186,6 @@ async fn build_in(
 
 struct Assembly<'a> {
     plan: &'a Plan,
-    sources: &'a Sources,
     options: &'a BuildOptions,
     indexes: &'a Indexes,
     work: &'a WorkDir,
@@ -250,7 +246,7 @@ impl Assembly<'_> {
             packages: &packages,
             world,
             arch: self.plan.arch.as_str(),
-            keys: &self.sources.keys,
+            keys: &self.options.sources.keys,
             program: &self.options.program,
         };
         install(root, &plan).map(drop)
@@ -303,11 +299,6 @@ impl Assembly<'_> {
             let selected = chosen.selected.iter();
             selected.map(|one| self.indexes.describe(one)).collect()
         };
-        let sums: String = chosen
-            .selected
-            .iter()
-            .map(|one| format!("{}\n", one.package.checksum))
-            .collect();
         let scan = fs::File::open(image)
             .and_then(|file| blocks::scan(&file))
             .map_err(|source| BuildError::Output {
@@ -323,7 +314,7 @@ impl Assembly<'_> {
             arch: self.plan.arch,
             firmware: self.plan.firmware.clone(),
             plan_digest: self.plan.digest.clone(),
-            packages_digest: sha256(sums.as_bytes()),
+            packages_digest: chosen.digest(),
             source_date_epoch: epoch,
             image: ImageFile::new(IMAGE, &scan),
             root: RootFileSystem {

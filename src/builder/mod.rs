@@ -1,6 +1,15 @@
-//! Builders: from a plan to an image in a folder.
+//! Builders: from a plan to an image, on this machine or on a build instance.
 //!
-//! [`packages`] resolves and fetches, [`local`] assembles on this machine.
+//! | part | subject |
+//! |---|---|
+//! | [`packages`] | what a plan's packages are, and their files |
+//! | [`local`] | assembling on this machine |
+//! | [`draft`] | what a job is made of, before anything is anywhere |
+//! | [`job`] | what a build instance is told, and what it answers |
+//! | [`worker`] | doing a job: the same assembling, onto an attached disk |
 
+pub mod draft;
+pub mod job;
 pub mod local;
 pub mod packages;
+pub mod worker;

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use crate::apk::dependency::Dependency;
 use crate::apk::fetch::Fetcher;
+use crate::apk::keys::KeyRing;
 use crate::apk::mirror::{MirrorError, Repository};
 use crate::apk::solver::{self, Selected, Source, Unsolvable};
 use crate::arch::Arch;
+use crate::digest::sha256;
 use crate::image::manifest::PackageInfo;
 use crate::plan::Sources;
 
@@ -51,6 +53,7 @@ pub struct Indexes {
     arch: Arch,
     sources: Sources,
     indexes: Vec<Source>,
+    signed: Vec<Vec<u8>>,
 }
 
 /// Packages in order of installation.
@@ -60,6 +63,15 @@ pub struct Chosen {
     pub selected: Vec<Selected>,
     /// Optional ones that no repository has.
     pub left_out: Vec<Dependency>,
+}
+
+impl Chosen {
+    /// SHA-256 over the checksums of all packages in their order.
+    pub fn digest(&self) -> String {
+        let checksums = self.selected.iter().map(|one| &one.package.checksum);
+        let sums: String = checksums.map(|checksum| format!("{checksum}\n")).collect();
+        sha256(sums.as_bytes())
+    }
 }
 
 impl Indexes {
@@ -83,9 +95,10 @@ impl Indexes {
                 fetcher.index(&repository, arch, &keys).await
             }));
         }
-        let mut indexes = Vec::new();
+        let (mut indexes, mut signed) = (Vec::new(), Vec::new());
         for (task, repository) in tasks.into_iter().zip(&sources.repositories) {
-            let packages = task.await.expect("fetching does not panic")?;
+            let (bytes, packages) = task.await.expect("fetching does not panic")?;
+            signed.push(bytes);
             tracing::debug!("{}: {} packages", repository.name(), packages.len());
             indexes.push(Source {
                 name: repository.name().to_owned(),
@@ -97,7 +110,19 @@ impl Indexes {
             arch,
             sources: sources.clone(),
             indexes,
+            signed,
         })
+    }
+
+    /// The repositories, each with its index as it was signed.
+    pub fn signed(&self) -> impl Iterator<Item = (&Repository, &[u8])> {
+        let signed = self.signed.iter().map(Vec::as_slice);
+        self.sources.repositories.iter().zip(signed)
+    }
+
+    /// The keys that are trusted.
+    pub fn keys(&self) -> &KeyRing {
+        &self.sources.keys
     }
 
     /// Chooses the packages that meet `world`, and of `optional` what any repository has.

@@ -9,7 +9,7 @@ use super::{ProfileOptions, block_on, privileges, program};
 use crate::apk::fetch::Fetcher;
 use crate::apk::store::Store;
 use crate::arch::Arch;
-use crate::builder::local::{BuildOptions, build};
+use crate::builder::local::{BuildError, BuildOptions, build};
 use crate::builder::packages::PackagesError;
 use crate::config::Config;
 use crate::image::manifest::{IMAGE, MANIFEST, Manifest};
@@ -94,7 +94,9 @@ impl BuildArgs {
     fn build(&self, ui: Ui, plan: &Plan, out: &Path) -> Result<Manifest, Failure> {
         let options = BuildOptions {
             out: out.to_owned(),
-            overrides: self.options.overrides(),
+            sources: plan
+                .sources(&self.options.overrides())
+                .map_err(BuildError::from)?,
             program: program()?,
         };
         let fetcher = Fetcher::new(Store::of_user()).map_err(PackagesError::from)?;

@@ -1,9 +1,11 @@
-//! Hidden commands: this program started again by itself or by QEMU.
+//! Hidden commands: this program started again by itself, by QEMU, or on a build instance.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::{block_on, program};
+use crate::builder::worker::{Workplace, work};
 use crate::image::jail;
 use crate::ui::{Failure, Status};
 use crate::vm::relay;
@@ -34,5 +36,36 @@ impl RelayArgs {
             Ok(()) => Status::Done,
             Err(_) => Status::Failed,
         })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WorkerArgs {
+    /// The job
+    #[arg(long, value_name = "FILE")]
+    job: PathBuf,
+    /// SHA-256 of its bytes
+    #[arg(long, value_name = "HEX")]
+    job_sha256: String,
+    /// Folder with room for twice the image's data
+    #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
+    work: PathBuf,
+    /// Where devices are
+    #[arg(long, value_name = "DIR", default_value = "/dev", hide = true)]
+    devices: PathBuf,
+}
+
+impl WorkerArgs {
+    pub(super) fn run(self) -> Result<Status, Failure> {
+        let job = std::fs::read(&self.job).map_err(|error| {
+            Failure::failed(format!("cannot read {}: {error}", self.job.display()), None)
+        })?;
+        let place = Workplace {
+            folder: self.work,
+            devices: self.devices,
+            program: program()?,
+        };
+        block_on(async { Ok(work(&job, &self.job_sha256, &place).await?) })?;
+        Ok(Status::Done)
     }
 }

@@ -91,6 +91,9 @@ enum Command {
     /// Relay one connection to the metadata service (started by QEMU)
     #[command(hide = true)]
     MetadataRelay(internal::RelayArgs),
+    /// Do a job on a build instance (started by `build --on ec2`)
+    #[command(hide = true)]
+    Worker(internal::WorkerArgs),
 }
 
 /// Options of whatever takes a profile.
@@ -176,6 +179,7 @@ impl Cli {
             Command::Sandbox(args) => args.run(ui),
             Command::Jail(args) => args.run(),
             Command::MetadataRelay(args) => args.run(),
+            Command::Worker(args) => args.run(),
         }
     }
 }

@@ -14,12 +14,11 @@ use crate::apk::mirror::Repository;
 use crate::arch::Arch;
 use crate::overlay::{self, Context, OverlayError, Tree};
 use crate::profile::error::nearest;
-use crate::profile::merge::Leaf;
 use crate::profile::{
     EntryMode, Firmware, Library, Profile, ProfileError, ProfileSource, RepositoryEntry,
 };
 
-pub use files::WriteError;
+pub use files::{ReadError, WriteError};
 
 /// A plan that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -95,8 +94,6 @@ pub struct Sources {
 pub struct Plan {
     /// The merged profile.
     pub profile: Profile,
-    /// Where its values were written.
-    pub leaves: Vec<Leaf>,
     /// The architecture.
     pub arch: Arch,
     /// Firmware to lay down.
@@ -142,7 +139,6 @@ impl Plan {
             firmware: profile.firmware_on(arch),
             repositories: published(&profile),
             keys: keys(library, &profile)?,
-            leaves: resolved.leaves,
             tree,
             profile,
             digest: String::new(),
@@ -242,6 +238,7 @@ fn repository(entry: &RepositoryEntry, profile: &Profile, mirrors: &[String]) ->
                 })
                 .collect(),
             tag: None,
+            alias: None,
         },
         RepositoryEntry::Url(own) => Repository {
             tag: own.tag.as_ref().map(ToString::to_string),

@@ -9,6 +9,7 @@ use super::{LogFormat, Ui};
 use crate::aws::AwsError;
 use crate::builder::local::BuildError;
 use crate::builder::packages::PackagesError;
+use crate::builder::worker::WorkerError;
 use crate::causes::chain;
 use crate::config::ConfigError;
 use crate::diff::load::LoadError;
@@ -135,6 +136,12 @@ impl From<BuildError> for Failure {
             BuildError::Keys(_) => Failure::bad_input(chain(&error), error.advice()),
             _ => Failure::failed(chain(&error), error.advice()),
         }
+    }
+}
+
+impl From<WorkerError> for Failure {
+    fn from(error: WorkerError) -> Failure {
+        Failure::failed(chain(&error), error.advice())
     }
 }
 

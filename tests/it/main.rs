@@ -11,3 +11,4 @@ mod sandbox;
 mod solver_against_apk;
 mod solver_cases;
 mod support;
+mod worker;
