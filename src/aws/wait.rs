@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 /// The first look comes at once, the second after this.
 const FIRST: Duration = Duration::from_millis(250);
+/// From one pause to the next: what is done is seen later by about a fifth of the time it took.
+const GROWTH: f64 = 1.25;
 /// No two looks are farther apart: what is done is seen at most so much later.
 const LONGEST: Duration = Duration::from_secs(5);
+/// Nor are they where AWS tells how far it is, and that is far from the end.
+const LONGEST_BY_FORECAST: Duration = Duration::from_secs(15);
 
 /// What a look saw.
 #[derive(Debug)]
@@ -15,6 +19,25 @@ pub enum Seen<T> {
     Reached(T),
     /// Not yet: what is there, in words.
     NotYet(String),
+    /// Not yet, and so much may be left.
+    Nearer(String, Duration),
+}
+
+/// When something will be done that tells how far it is.
+#[derive(Debug, Default)]
+pub struct Forecast(Option<(Instant, f64)>);
+
+impl Forecast {
+    /// What is left at that percentage, if it goes on as it went since it was first seen.
+    pub fn left(&mut self, now: Instant, percent: f64) -> Option<Duration> {
+        let (since, from) = *self.0.get_or_insert((now, percent));
+        let done = percent - from;
+        if done < 1.0 {
+            return None;
+        }
+        let factor = (100.0 - percent).max(0.0) / done;
+        Some(now.duration_since(since).mul_f64(factor))
+    }
 }
 
 /// The state was not reached in time.
@@ -65,13 +88,18 @@ where
     let mut pause = first;
     let mut reached = false;
     loop {
-        match look().await? {
+        let seen = look().await?;
+        let left = match seen {
+            Seen::Nearer(_, left) => Some(left),
+            _ => None,
+        };
+        match seen {
             Seen::Reached(state) if reached => return Ok(Ok(state)),
             Seen::Reached(_) => {
                 reached = true;
                 pause = first;
             }
-            Seen::NotYet(last) => {
+            Seen::NotYet(last) | Seen::Nearer(last, _) => {
                 reached = false;
                 tell(&last);
                 if started.elapsed() + pause > limit {
@@ -80,8 +108,14 @@ where
                 }
             }
         }
-        tokio::time::sleep(pause).await;
-        pause = pause.mul_f64(1.5).min(LONGEST);
+        // Half of what is left: the guess grows better as the end comes nearer. What stays just
+        // before its end is not asked all the time.
+        let shortest = first.max(started.elapsed() / 200).min(LONGEST_BY_FORECAST);
+        let now = left.map_or(pause, |left| {
+            (left / 2).clamp(shortest, LONGEST_BY_FORECAST)
+        });
+        tokio::time::sleep(now).await;
+        pause = pause.mul_f64(GROWTH).min(LONGEST);
     }
 }
 
@@ -103,6 +137,18 @@ mod tests {
         };
         let Ok(result) = paced(Duration::from_millis(1), limit, |_| {}, look).await;
         result
+    }
+
+    #[test]
+    fn what_is_left_is_told_by_what_is_done() {
+        let mut forecast = Forecast::default();
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        assert_eq!(forecast.left(begun, 10.0), None);
+        assert_eq!(forecast.left(at(20), 10.0), None);
+        assert_eq!(forecast.left(at(20), 30.0), Some(Duration::from_secs(70)));
+        assert_eq!(forecast.left(at(80), 90.0), Some(Duration::from_secs(10)));
+        assert_eq!(forecast.left(at(99), 100.0), Some(Duration::ZERO));
     }
 
     #[tokio::test]

@@ -100,10 +100,12 @@ impl PublishArgs {
         let volume_gib = publisher.volume_gib;
         progress.say(format!("reading {}", self.source));
         let open = async {
-            let subject = spawn_blocking(move || Subject::open(named, about, volume_gib));
-            let subject = subject.await.expect("reading does not panic")?;
-            let aws = Aws::connect(&config.aws, "publish", &publisher.home).await?;
-            Ok::<_, Failure>((subject, aws))
+            let subject = async {
+                let open = spawn_blocking(move || Subject::open(named, about, volume_gib));
+                Ok::<_, Failure>(open.await.expect("reading does not panic")?)
+            };
+            let aws = async { Ok(Aws::connect(&config.aws, "publish", &publisher.home).await?) };
+            tokio::try_join!(subject, aws)
         };
         let (subject, aws) = tokio::select! {
             how = stop.told() => return Err(PublishError::early(how).into()),

@@ -31,6 +31,17 @@ pub struct Preview {
     pub release: ReleaseId,
     /// Its manifest, if it is begun.
     pub stored: Option<Stored>,
+    /// What writing its pointer depends on, if that does not name the release yet.
+    pointer: Option<Condition>,
+}
+
+/// A release that a source has now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// Its manifest.
+    pub stored: Stored,
+    /// Whether it was begun just now: then nothing of it is anywhere yet.
+    pub is_new: bool,
 }
 
 /// Who claims what.
@@ -56,14 +67,17 @@ pub async fn preview(bucket: &Bucket, claim: Claim<'_>) -> Result<Preview, Bucke
         Standing::Begun(stored) => Preview {
             release: stored.manifest.release.clone(),
             stored: Some(*stored),
+            pointer: None,
         },
         Standing::Named(release) => Preview {
             release,
             stored: None,
+            pointer: None,
         },
-        Standing::Free { .. } => Preview {
+        Standing::Free { pointer } => Preview {
             release: next_of(bucket, claim).await?,
             stored: None,
+            pointer: Some(pointer),
         },
     })
 }
@@ -71,38 +85,47 @@ pub async fn preview(bucket: &Bucket, claim: Claim<'_>) -> Result<Preview, Bucke
 /// Gives a source its release: the one that it has, or the next free one of today, of which `draft`
 /// is the first manifest. Made again, by this run or another, it comes to the same.
 ///
+/// It begins with what `seen` found, however long ago: what has changed since refuses the writes
+/// that depend on it, and then it looks again.
+///
 /// # Errors
 /// The bucket's.
 pub async fn claim(
     bucket: &Bucket,
     claim: Claim<'_>,
+    seen: Preview,
     draft: impl Fn(&ReleaseId) -> ReleaseManifest,
-) -> Result<Stored, BucketError> {
+) -> Result<Claimed, BucketError> {
+    let mut seen = seen;
     for _ in 0..MOST_ROUNDS {
-        match look(bucket, claim).await? {
-            Standing::Begun(stored) => return Ok(*stored),
-            Standing::Named(release) => {
-                if let Some(stored) = bucket.create(draft(&release)).await? {
-                    return Ok(stored);
-                }
-                // Somebody has begun the release: the next look sees whether with our source.
-            }
-            Standing::Free { pointer } => {
-                let release = next_of(bucket, claim).await?;
-                let run = claim.run.to_owned();
-                // Whether this is written or another's was before: the next look sees it.
-                bucket
-                    .point(
-                        claim.line,
-                        claim.source,
-                        &Pointer { release, run },
-                        &pointer,
-                    )
-                    .await?;
-            }
+        if let Some(stored) = seen.stored {
+            let is_new = false;
+            return Ok(Claimed { stored, is_new });
         }
+        if point(bucket, claim, &seen).await?
+            && let Some(stored) = bucket.create(draft(&seen.release)).await?
+        {
+            let is_new = true;
+            return Ok(Claimed { stored, is_new });
+        }
+        // Somebody was faster: with our source, or with our number.
+        seen = preview(bucket, claim).await?;
     }
     Err(bucket.contended(&keys::source(claim.line, claim.source)))
+}
+
+/// Lets the source's pointer name the release. False if it names another one by now.
+async fn point(bucket: &Bucket, claim: Claim<'_>, seen: &Preview) -> Result<bool, BucketError> {
+    let Some(condition) = &seen.pointer else {
+        return Ok(true);
+    };
+    let pointer = Pointer {
+        release: seen.release.clone(),
+        run: claim.run.to_owned(),
+    };
+    bucket
+        .point(claim.line, claim.source, &pointer, condition)
+        .await
 }
 
 /// How it stands with a source.

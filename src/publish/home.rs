@@ -33,7 +33,11 @@ pub(super) async fn bring(
     done: &mut Done,
 ) -> Result<Place, PublishError> {
     let manifest = book.manifest().await;
-    let origin = match (&manifest.source, known_snapshot(job, &manifest).await?) {
+    let known = match placing.is_new {
+        true => None,
+        false => known_snapshot(job, &manifest).await?,
+    };
+    let origin = match (&manifest.source, known) {
         (_, Some(snapshot)) => {
             if let Subject::Image(image) = job.subject {
                 forget(&journal(image, &manifest.release.to_string()));

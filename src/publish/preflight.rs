@@ -7,7 +7,8 @@ use super::keys;
 use super::manifest::{ReleaseManifest, Source};
 use super::run::Job;
 use super::subject::Subject;
-use crate::aws::{KeyArn, Region};
+use crate::aws::ec2::RegionStatus;
+use crate::aws::{AwsError, KeyArn, Region};
 
 /// The Regions that the release is to be in: those asked for or configured, and those where it is
 /// already.
@@ -36,15 +37,16 @@ pub(super) fn home<'a>(job: &'a Job<'_>, begun: Option<&'a ReleaseManifest>) -> 
     begun.map_or(&job.publisher.home, |manifest| &manifest.home)
 }
 
-/// That AWS has the Regions and the account may use them.
+/// The Regions that AWS has.
 ///
 /// # Errors
-/// Those that it may not, all at once.
-pub(super) async fn check_regions(
-    job: &Job<'_>,
-    regions: &BTreeSet<Region>,
-) -> Result<(), PublishError> {
-    let known = job.aws.ec2(&job.publisher.home).regions().await?;
+/// AWS could not be asked.
+pub(super) async fn regions(job: &Job<'_>) -> Result<Vec<RegionStatus>, AwsError> {
+    job.aws.ec2(&job.publisher.home).regions().await
+}
+
+/// The Regions that AWS does not have or the account may not use, all at once, if there are any.
+pub(super) fn unusable(known: &[RegionStatus], regions: &BTreeSet<Region>) -> Option<PublishError> {
     let status = |region: &Region| known.iter().find(|status| status.region == *region);
     let select = |fits: &dyn Fn(&Region) -> bool| -> Vec<Region> {
         regions
@@ -56,9 +58,9 @@ pub(super) async fn check_regions(
     let unknown = select(&|region| status(region).is_none());
     let closed = select(&|region| status(region).is_some_and(|status| !status.usable));
     if unknown.is_empty() && closed.is_empty() {
-        return Ok(());
+        return None;
     }
-    Err(PublishError::Places { unknown, closed })
+    Some(PublishError::Places { unknown, closed })
 }
 
 /// The key of each Region. Where the release is already, it is the one that it is encrypted under.

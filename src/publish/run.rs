@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::book::Book;
 use super::bucket::{Bucket, Stored};
-use super::claim::{self, Claim};
+use super::claim::{self, Claim, Claimed, Preview};
 use super::complete::Publisher;
 use super::draft::Draft;
 use super::error::PublishError;
@@ -49,6 +49,7 @@ struct Ready {
     bucket: Bucket,
     line: Line,
     begun: Option<Stored>,
+    preview: Option<Preview>,
     keys: BTreeMap<Region, KeyArn>,
     draft: Option<Draft>,
 }
@@ -124,31 +125,21 @@ async fn look(job: &Job<'_>, run: &str) -> Result<Ready, PublishError> {
         ..
     } = job.publisher;
     let bucket = Bucket::new(job.aws, home, bucket, prefix);
-    bucket.check().await?;
     let now = OffsetDateTime::now_utc();
-    let (line, release, begun) = match (job.subject, preflight::source(job)) {
-        (Subject::Release(id), _) => {
-            let stored = bucket.manifest(id).await?;
-            let stored = stored.ok_or_else(|| PublishError::NoRelease {
-                release: id.clone(),
-                bucket: bucket.url(""),
-            })?;
-            (id.line.clone(), id.clone(), Some(stored))
-        }
-        (subject, Some(source)) => {
-            let about = subject.about().expect("only a release says it itself");
-            about.check()?;
-            let claim = Claim {
-                line: &about.line,
-                source: &source,
-                run,
-                now,
-            };
-            let preview = claim::preview(&bucket, claim).await?;
-            (about.line.clone(), preview.release, preview.stored)
-        }
-        (_, None) => unreachable!("only a release has no source of its own"),
-    };
+    // A bucket that is not as it should be is told before what comes of that.
+    let (checked, known, seen) = tokio::join!(
+        bucket.check(),
+        preflight::regions(job),
+        seen(job, &bucket, run, now)
+    );
+    checked?;
+    let Seen {
+        line,
+        release,
+        begun,
+        preview,
+    } = seen?;
+    let known = known?;
     let manifest = begun.as_ref().map(|stored| &stored.manifest);
     let is_image = match (manifest, job.subject) {
         (Some(manifest), _) => manifest.blocks.is_some(),
@@ -158,7 +149,9 @@ async fn look(job: &Job<'_>, run: &str) -> Result<Ready, PublishError> {
         return Err(PublishError::NothingToVerify(release));
     }
     let regions = preflight::wanted(job, manifest);
-    preflight::check_regions(job, &regions).await?;
+    if let Some(error) = preflight::unusable(&known, &regions) {
+        return Err(error);
+    }
     let keys = preflight::find_keys(job, &regions, manifest).await?;
     let draft = match manifest {
         Some(_) => None,
@@ -179,8 +172,57 @@ async fn look(job: &Job<'_>, run: &str) -> Result<Ready, PublishError> {
         bucket,
         line,
         begun,
+        preview,
         keys,
         draft,
+    })
+}
+
+/// What the bucket has of the release.
+struct Seen {
+    line: Line,
+    release: ReleaseId,
+    begun: Option<Stored>,
+    /// Of a source that may become a release.
+    preview: Option<Preview>,
+}
+
+async fn seen(
+    job: &Job<'_>,
+    bucket: &Bucket,
+    run: &str,
+    now: OffsetDateTime,
+) -> Result<Seen, PublishError> {
+    if let Subject::Release(id) = job.subject {
+        let stored = bucket.manifest(id).await?;
+        let stored = stored.ok_or_else(|| PublishError::NoRelease {
+            release: id.clone(),
+            bucket: bucket.url(""),
+        })?;
+        return Ok(Seen {
+            line: id.line.clone(),
+            release: id.clone(),
+            begun: Some(stored),
+            preview: None,
+        });
+    }
+    let about = job.subject.about();
+    let about = about.expect("only a release says it itself");
+    let source = preflight::source(job);
+    let source = source.expect("only a release has no source of its own");
+    about.check()?;
+    let claim = Claim {
+        line: &about.line,
+        source: &source,
+        run,
+        now,
+    };
+    let preview = claim::preview(bucket, claim).await?;
+    Ok(Seen {
+        line: about.line.clone(),
+        release: preview.release.clone(),
+        begun: preview.stored.clone(),
+        preview: Some(preview),
     })
 }
 
@@ -191,7 +233,7 @@ async fn under_lease(
     run: &str,
     cell: &OnceCell<Arc<Book>>,
 ) -> Result<Outcome, PublishError> {
-    let stored = begin(job, &ready, run).await?;
+    let Claimed { stored, is_new } = begin(job, &ready, run).await?;
     job.progress
         .say(format!("release {}", stored.manifest.release));
     let book = Arc::new(Book::open(&ready.bucket, stored));
@@ -204,14 +246,18 @@ async fn under_lease(
         Some(_) => None,
         None => files::list(job.subject),
     };
-    let placing = placing(job, &book, &manifest);
+    let placing = placing(job, &book, &manifest, is_new);
     let home = home::bring(job, &ready.bucket, &book, &placing, &mut done).await?;
     let ami = home
         .ami
         .ok_or_else(|| PublishError::Region(vanished(&manifest)))?;
-    files::attach(&ready.bucket, &book, files).await?;
     let others = targets(&book.manifest().await);
-    let copied = placing.copies(&ami, &manifest.home, others).await;
+    // Copies take minutes: nothing that can be done meanwhile keeps them waiting.
+    let (attached, copied) = tokio::join!(
+        files::attach(&ready.bucket, &book, files),
+        placing.copies(&ami, &manifest.home, others)
+    );
+    attached?;
     for (region, result) in copied {
         if let Err(error) = result {
             let told = (error.to_string(), error.advice());
@@ -229,16 +275,20 @@ async fn under_lease(
 }
 
 /// The release's manifest, there from now on.
-async fn begin(job: &Job<'_>, ready: &Ready, run: &str) -> Result<Stored, PublishError> {
-    let (Some(draft), Some(source)) = (&ready.draft, preflight::source(job)) else {
+async fn begin(job: &Job<'_>, ready: &Ready, run: &str) -> Result<Claimed, PublishError> {
+    let (Some(draft), Some(seen), Some(source)) =
+        (&ready.draft, &ready.preview, preflight::source(job))
+    else {
         // Read again: another run may have finished it before this one had the lease.
         let begun = ready.begun.as_ref().map(|stored| &stored.manifest.release);
         let release = begun.expect("what is begun has a manifest");
         let stored = ready.bucket.manifest(release).await?;
-        return stored.ok_or_else(|| PublishError::NoRelease {
+        let stored = stored.ok_or_else(|| PublishError::NoRelease {
             release: release.clone(),
             bucket: ready.bucket.url(""),
-        });
+        })?;
+        let is_new = false;
+        return Ok(Claimed { stored, is_new });
     };
     let now = OffsetDateTime::now_utc();
     let claim = Claim {
@@ -252,7 +302,7 @@ async fn begin(job: &Job<'_>, ready: &Ready, run: &str) -> Result<Stored, Publis
             .manifest(release)
             .expect("the name was checked, and another number makes it no worse")
     };
-    Ok(claim::claim(&ready.bucket, claim, draft).await?)
+    Ok(claim::claim(&ready.bucket, claim, seen.clone(), draft).await?)
 }
 
 /// Regions that are new to the release get a place in the manifest, and those that it never came
@@ -324,7 +374,7 @@ pub(super) fn empty(key: &KeyArn) -> Place {
     }
 }
 
-fn placing(job: &Job<'_>, book: &Arc<Book>, manifest: &ReleaseManifest) -> Placing {
+fn placing(job: &Job<'_>, book: &Arc<Book>, manifest: &ReleaseManifest, is_new: bool) -> Placing {
     let wanted = Wanted {
         release: manifest.release.clone(),
         name: manifest.name.clone(),
@@ -338,6 +388,7 @@ fn placing(job: &Job<'_>, book: &Arc<Book>, manifest: &ReleaseManifest) -> Placi
         aws: job.aws.clone(),
         wanted: Arc::new(wanted),
         record: Arc::clone(book) as Arc<_>,
+        is_new,
         progress: job.progress.clone(),
     }
 }

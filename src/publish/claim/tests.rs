@@ -23,7 +23,10 @@ async fn claimed(
         run,
         now,
     };
-    let stored = claim(bucket, wanted, |release| manifest(release, source)).await?;
+    let seen = preview(bucket, wanted).await?;
+    let stored = claim(bucket, wanted, seen, |release| manifest(release, source))
+        .await?
+        .stored;
     assert_eq!(stored.manifest.source, *source);
     let read = bucket.manifest(&stored.manifest.release).await;
     assert_eq!(read.expect("read"), Some(stored.clone()));
@@ -112,9 +115,28 @@ async fn a_source_keeps_its_release() {
         run: "r5",
         now: NOW,
     };
-    let stored = claim(&bucket, wanted, |release| manifest(release, &source)).await;
-    let release = stored.expect("a release").manifest.release.to_string();
+    let seen = preview(&bucket, wanted).await.expect("a preview");
+    let draft = |release: &ReleaseId| manifest(release, &source);
+    let claimed = claim(&bucket, wanted, seen.clone(), draft).await;
+    let claimed = claimed.expect("a release");
+    assert!(claimed.is_new);
+    let release = claimed.stored.manifest.release.to_string();
     assert_eq!(release, "node-1.23-x86_64-20260131.1");
+    // What was seen before is another's by now, or our own of an earlier run.
+    let again = claim(&bucket, wanted, seen.clone(), draft).await;
+    let again = again.expect("a release");
+    assert!(!again.is_new);
+    assert_eq!(again.stored.manifest.release.to_string(), release);
+    let source = image('2');
+    let wanted = Claim {
+        source: &source,
+        run: "r6",
+        ..wanted
+    };
+    let draft = |release: &ReleaseId| manifest(release, &source);
+    let late = claim(&bucket, wanted, seen, draft).await;
+    let late = late.expect("a release").stored.manifest.release.to_string();
+    assert_eq!(late, "node-1.23-x86_64-20260131.2");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! One Region: makes what is missing, waits for it, records what is known, takes away what failed.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -13,7 +13,7 @@ use super::plan::{Action, Stage, decide, difference, leftovers, stage};
 use super::{Origin, Placing, Target};
 use crate::aws::ec2::{Ec2, Image, ImageCopy, Registration, Snapshot};
 use crate::aws::token::client_token;
-use crate::aws::wait::{self, Seen};
+use crate::aws::wait::{self, Forecast, Seen};
 use crate::aws::{AmiId, AwsError, Kind, Region, SnapshotId};
 use crate::publish::manifest::Place;
 
@@ -53,6 +53,11 @@ struct Errand<'a> {
 impl Errand<'_> {
     async fn run(mut self) -> Result<Place, RegionError> {
         let wanted = &self.placing.wanted;
+        let is_known = self.target.recorded.as_ref();
+        let is_known = is_known.is_some_and(|place| place.ami.is_some());
+        if self.placing.is_new && !is_known {
+            return self.make().await;
+        }
         let mut observed = observe(&self.ec2, &wanted.name, &wanted.release).await?;
         if observed.images.is_empty() {
             observed.images.extend(self.recorded_one().await?);
@@ -220,8 +225,17 @@ impl Errand<'_> {
         let since = clock();
         let started = Instant::now();
         let last_seen = AtomicU64::new(0);
+        let root = OnceLock::new();
+        let forecast = Mutex::new(Forecast::default());
         let look = || async {
-            let Some(image) = self.ec2.image(&ami).await? else {
+            // Once its snapshot is known, both are asked at once.
+            let (image, snapshot) = tokio::try_join!(self.ec2.image(&ami), async {
+                match root.get() {
+                    Some(id) => self.ec2.snapshot(id).await,
+                    None => Ok(None),
+                }
+            })?;
+            let Some(image) = image else {
                 let unseen = started.elapsed().as_secs() - last_seen.load(Ordering::Relaxed);
                 if unseen > SETTLES.as_secs() {
                     return Err(self.vanished(&ami).await);
@@ -229,8 +243,23 @@ impl Errand<'_> {
                 return Ok(Seen::NotYet(format!("{ami} is not seen yet")));
             };
             last_seen.store(started.elapsed().as_secs(), Ordering::Relaxed);
-            let snapshot = observe::snapshot(&self.ec2, &image).await?;
-            self.look(Found { image, snapshot }).await
+            let snapshot = match image.root_snapshot() == root.get() {
+                true => snapshot,
+                false => observe::snapshot(&self.ec2, &image).await?,
+            };
+            if let Some(id) = image.root_snapshot() {
+                // Should it be another one one day, it is asked for by itself.
+                let _ = root.set(id.clone());
+            }
+            let left = snapshot.as_ref().and_then(|snapshot| {
+                let mut forecast = forecast.lock().unwrap_or_else(PoisonError::into_inner);
+                forecast.left(Instant::now(), percent(snapshot)?)
+            });
+            let found = Found { image, snapshot };
+            Ok(match (self.look(found).await?, left) {
+                (Seen::NotYet(at), Some(left)) => Seen::Nearer(at, left),
+                (seen, _) => seen,
+            })
         };
         let tell = |at: &str| self.tell(format!("{at}, since {since}"));
         let limit = self.placing.aws.settings().wait();
@@ -399,6 +428,12 @@ impl Errand<'_> {
     fn tell(&self, at: String) {
         self.placing.progress.region(&self.target.region, at);
     }
+}
+
+/// How far a snapshot is, as AWS tells it: `37%`.
+fn percent(snapshot: &Snapshot) -> Option<f64> {
+    let progress = snapshot.progress.as_deref()?;
+    progress.strip_suffix('%')?.parse().ok()
 }
 
 /// Whether AWS takes no more copies only for the time being. The number of AMIs in a Region has a

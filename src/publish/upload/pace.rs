@@ -14,7 +14,7 @@ use crate::aws::retry::Watch;
 pub const PUTS_PER_SECOND: u32 = 1000;
 
 /// Calls under way at the beginning.
-const FIRST: f64 = 16.0;
+const FIRST: f64 = 64.0;
 /// Never fewer.
 const FEWEST: f64 = 2.0;
 /// More calls than this are of use only if they do not wait for one another.

@@ -123,6 +123,7 @@ impl World {
             aws: self.aws.clone(),
             wanted: Arc::new(self.wanted(run)),
             record: record.clone(),
+            is_new: false,
             progress: Progress::default(),
         }
     }
