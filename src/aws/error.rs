@@ -37,6 +37,8 @@ pub enum Kind {
     Conflict,
     /// A quota is reached.
     Quota,
+    /// AWS has no room for it just now: not of this type, not in this zone.
+    Capacity,
     /// What `DryRun` answers to a call that would have been allowed.
     DryRun,
     /// Everything else: the request is wrong.
@@ -144,6 +146,9 @@ impl AwsError {
             }
             Kind::Quota => {
                 format!("remove what is no longer needed, or ask for a higher quota in {region}")
+            }
+            Kind::Capacity => {
+                format!("name other instance types, or other zones of {region}, or try again later")
             }
             Kind::NotFound | Kind::Exists | Kind::Conflict | Kind::DryRun | Kind::Invalid => {
                 "`alpine-ami doctor` checks the configuration against the account".to_owned()
@@ -284,9 +289,23 @@ pub fn kind(status: u16, code: &str, message: &str) -> Kind {
         | "AlreadyExistsException" => return Kind::Exists,
         // S3's words for a write that met another: the same call may do in a moment.
         "ConditionalRequestConflict" | "OperationAborted" => return Kind::Server,
-        "PreconditionFailed" | "ConflictException" | "IdempotentParameterMismatch" => {
+        "PreconditionFailed"
+        | "ConflictException"
+        | "IdempotentParameterMismatch"
+        | "IdempotentInstanceTerminated" => {
             return Kind::Conflict;
         }
+        // Some of these have the status of a fault, but they last: another type or zone may do at
+        // once, where this one may not for hours. `InsufficientAddressCapacity` is about the
+        // addresses of the whole Region, so that no other zone has more: it stays a fault.
+        // <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>
+        "InsufficientInstanceCapacity"
+        | "InsufficientHostCapacity"
+        | "InsufficientReservedInstanceCapacity"
+        | "InsufficientVolumeCapacity"
+        | "InsufficientFreeAddressesInSubnet"
+        | "UnfulfillableCapacity"
+        | "SpotMaxPriceTooLow" => return Kind::Capacity,
         "NoSuchKey" | "NoSuchBucket" | "NotFound" | "NotFoundException" => return Kind::NotFound,
         "ResourceLimitExceeded"
         | "ServiceQuotaExceededException"
@@ -294,6 +313,7 @@ pub fn kind(status: u16, code: &str, message: &str) -> Kind {
         | "SnapshotLimitExceeded"
         | "ConcurrentSnapshotLimitExceeded"
         | "AMIQuotaExceeded"
+        | "MaxSpotInstanceCountExceeded"
         | "PendingSnapshotLimitExceeded" => return Kind::Quota,
         _ => {}
     }
@@ -335,6 +355,13 @@ mod tests {
             (503, "ServiceUnavailable", Kind::Server),
             (500, "InternalError", Kind::Server),
             (400, "ResourceLimitExceeded", Kind::Quota),
+            (400, "VcpuLimitExceeded", Kind::Quota),
+            (400, "InstanceLimitExceeded", Kind::Quota),
+            (400, "MaxSpotInstanceCountExceeded", Kind::Quota),
+            (500, "InsufficientInstanceCapacity", Kind::Capacity),
+            (500, "InsufficientAddressCapacity", Kind::Server),
+            (400, "UnfulfillableCapacity", Kind::Capacity),
+            (400, "IdempotentInstanceTerminated", Kind::Conflict),
             (400, "InvalidParameterValue", Kind::Invalid),
         ] {
             assert_eq!(kind(status, code, ""), expected, "{status} {code}");

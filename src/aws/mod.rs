@@ -30,5 +30,5 @@ pub mod token;
 pub mod wait;
 
 pub use error::{AwsError, Kind};
-pub use names::{AccountId, AmiId, KeyArn, Region, SnapshotId};
+pub use names::{AccountId, AmiId, InstanceId, KeyArn, Region, SnapshotId, SubnetId, VolumeId};
 pub use session::Aws;

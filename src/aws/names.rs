@@ -109,6 +109,27 @@ name!(
     |text| is_id(text, "snap-")
 );
 name!(
+    /// An instance's id.
+    InstanceId,
+    "instance id",
+    "it is i- and 8 or 17 hexadecimal digits",
+    |text| is_id(text, "i-")
+);
+name!(
+    /// A volume's id.
+    VolumeId,
+    "volume id",
+    "it is vol- and 8 or 17 hexadecimal digits",
+    |text| is_id(text, "vol-")
+);
+name!(
+    /// A subnet's id.
+    SubnetId,
+    "subnet id",
+    "it is subnet- and 8 or 17 hexadecimal digits",
+    |text| is_id(text, "subnet-")
+);
+name!(
     /// A KMS key's ARN: `arn:aws:kms:eu-central-1:111122223333:key/…`.
     KeyArn,
     "ARN of a KMS key",
@@ -214,6 +235,11 @@ mod tests {
         assert!("ami-0123456789abcdef0".parse::<AmiId>().is_ok());
         assert!("ami-12345678".parse::<AmiId>().is_ok());
         assert!("ami-0123456789ABCDEF0".parse::<AmiId>().is_err());
+        assert!("i-0123456789abcdef0".parse::<InstanceId>().is_ok());
+        assert!("vol-12345678".parse::<VolumeId>().is_ok());
+        assert!("subnet-12345678".parse::<SubnetId>().is_ok());
+        assert!("ami-12345678".parse::<InstanceId>().is_err());
+        assert!("subnet-".parse::<SubnetId>().is_err());
         let error = "snap-1".parse::<SnapshotId>().expect_err("too short");
         let text = "`snap-1` is no snapshot id: it is snap- and 8 or 17 hexadecimal digits";
         assert_eq!(error.to_string(), text);

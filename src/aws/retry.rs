@@ -2,7 +2,8 @@
 //!
 //! A call that fails for a reason that passes is made again, after a random wait that grows, for
 //! as long as its deadline allows. Every call that makes something carries a client token, or is
-//! looked up by its name, so that making it again makes nothing twice.
+//! looked up by its name, so that making it again makes nothing twice; the few that can do neither
+//! are [`Call::unrepeatable`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ pub struct Call {
     settles_within: Duration,
     total: Option<Duration>,
     watch: Option<Watch>,
+    repeatable: bool,
 }
 
 impl Call {
@@ -42,6 +44,7 @@ impl Call {
             settles_within: Duration::ZERO,
             total: None,
             watch: None,
+            repeatable: true,
         }
     }
 
@@ -57,6 +60,15 @@ impl Call {
     pub fn within(self, total: Duration) -> Call {
         Call {
             total: Some(total),
+            ..self
+        }
+    }
+
+    /// Made again it would make something twice: it is not, where its work may be done, which is
+    /// after a fault of AWS's and where no answer came. What was refused is asked for again.
+    pub fn unrepeatable(self) -> Call {
+        Call {
+            repeatable: false,
             ..self
         }
     }
@@ -102,7 +114,8 @@ impl Caller {
             let again = match failed.kind {
                 Kind::Expired => self.session.renew(generation).await,
                 Kind::NotFound => elapsed < call.settles_within,
-                kind => kind.is_transient(),
+                Kind::Throttled => true,
+                kind => kind.is_transient() && call.repeatable,
             };
             if !again || Instant::now() + wait > deadline {
                 return Err(self.failed(&call, failed, attempts, elapsed));

@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::names::Region;
+use super::names::{InstanceId, Region};
 use super::session::Aws;
 use super::settings::AwsSettings;
 use crate::sandbox::limits::Limit;
+use crate::sandbox::machines::console_file;
 use crate::sandbox::{Sandbox, SandboxConfig};
 
 /// Where tests are at home.
@@ -50,6 +51,28 @@ impl Cloud {
                 .build()
                 .expect("a client"),
         }
+    }
+
+    /// Instances run as they are told, at once, without machines.
+    pub(crate) fn pretend_instances(&self) {
+        self.sandbox.shared().machines.pretend();
+    }
+
+    /// Writes on an instance's console.
+    pub(crate) fn write_console(&self, instance: &InstanceId, bytes: &[u8]) {
+        let file = console_file(self.sandbox.shared(), instance.as_str());
+        let folder = file.parent().expect("a folder");
+        std::fs::create_dir_all(folder).expect("a folder");
+        std::fs::write(file, bytes).expect("written");
+    }
+
+    /// Calls a URL, with no header but what the client cannot leave out. The status and the body.
+    pub(crate) async fn http(&self, method: &str, url: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let method = method.parse().expect("a method");
+        let call = self.http.request(method, url).body(body.to_vec());
+        let answer = call.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.bytes().await.expect("a body").to_vec())
     }
 
     /// A folder for the test's files.

@@ -1,29 +1,45 @@
-//! EC2: images and snapshots, their tags, and which Regions the account may use.
+//! EC2: images and snapshots, instances and what they need, tags, and which Regions the account
+//! may use.
 //!
 //! | part | subject |
 //! |---|---|
 //! | [`images`] | AMIs: described, registered, copied, deregistered |
 //! | [`snapshots`] | snapshots: described, deleted |
+//! | [`instances`] | instances: launched, described, terminated, and what they write on their console |
+//! | [`volumes`] | volumes: described, deleted, and snapshots made of them |
+//! | [`network`] | subnets, and whether a way leads out of them |
+//! | [`offers`] | which zones have an instance type, and what it runs |
+
+use std::str::FromStr;
 
 use aws_sdk_ec2::types;
 
-use super::error::AwsError;
-use super::names::Region;
+use super::error::{AwsError, Kind};
+use super::names::{NameError, Region};
 use super::retry::{Call, Caller};
 use super::tags::Tags;
 
 pub mod images;
+pub mod instances;
+pub mod network;
+pub mod offers;
 pub mod snapshots;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod volumes;
 
 pub use images::{Image, ImageCopy, ImageState, Mapping, Registration};
+pub use instances::{Instance, InstanceState, Launch, Launched, NewVolume};
+pub use network::Subnet;
 pub use snapshots::{Snapshot, SnapshotState};
+pub use volumes::{Volume, VolumeState};
 
-/// What a page holds at most; DescribeImages and DescribeSnapshots allow 1000. Tests turn pages too.
+/// What a page holds at most; most calls allow 1000. Tests turn pages too.
 const PAGE: i32 = if cfg!(test) { 5 } else { 1000 };
+/// The same for DescribeRouteTables and DescribeInstanceTypes, which allow 100.
+const SMALL_PAGE: i32 = if cfg!(test) { 5 } else { 100 };
 
 /// A client in a Region.
 #[derive(Debug, Clone)]
@@ -78,6 +94,16 @@ impl Ec2 {
         Ok(answer.regions().iter().filter_map(status).collect())
     }
 
+    /// An id in an answer.
+    fn id<I: FromStr<Err = NameError>>(
+        &self,
+        call: &Call,
+        id: Option<&str>,
+    ) -> Result<I, AwsError> {
+        let id = id.unwrap_or_default().parse::<I>();
+        id.map_err(|error| self.caller.refuse(call, Kind::Invalid, error.to_string()))
+    }
+
     /// Puts tags on a resource that is there; tags of the same names get the new values.
     ///
     /// # Errors
@@ -106,6 +132,11 @@ fn tags_of(tags: &Tags) -> Vec<types::Tag> {
 fn tags_from(tags: &[types::Tag]) -> Tags {
     let tag = |tag: &types::Tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned()));
     Tags(tags.iter().filter_map(tag).collect())
+}
+
+/// The token of the page after this one. A page may be empty and not the last.
+fn next(token: Option<&str>) -> Option<String> {
+    token.filter(|token| !token.is_empty()).map(str::to_owned)
 }
 
 /// What has one of the values.

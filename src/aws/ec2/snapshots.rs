@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types;
 
-use super::{Ec2, PAGE, filter, tags_from};
+use super::{Ec2, PAGE, filter, next, tags_from};
 use crate::aws::error::{AwsError, Kind};
 use crate::aws::names::{AccountId, KeyArn, SnapshotId};
 use crate::aws::retry::Call;
@@ -99,8 +99,16 @@ impl Ec2 {
     /// # Errors
     /// Those of DescribeSnapshots.
     pub async fn snapshots_of_release(&self, release: &str) -> Result<Vec<Snapshot>, AwsError> {
-        let call = Call::new("ec2:DescribeSnapshots", release);
         let filter = filter(format!("tag:{}", tags::RELEASE), [release]);
+        self.own_snapshots(release, filter).await
+    }
+
+    pub(super) async fn own_snapshots(
+        &self,
+        what: &str,
+        filter: types::Filter,
+    ) -> Result<Vec<Snapshot>, AwsError> {
+        let call = Call::new("ec2:DescribeSnapshots", what);
         let request = self.client.describe_snapshots().owner_ids("self");
         let request = request.filters(filter).max_results(PAGE);
         let mut snapshots = Vec::new();
@@ -112,10 +120,7 @@ impl Ec2 {
                 .run(call.clone(), || page.clone().send())
                 .await?;
             snapshots.extend(self.snapshots(&call, answer.snapshots())?);
-            token = answer
-                .next_token()
-                .filter(|token| !token.is_empty())
-                .map(str::to_owned);
+            token = next(answer.next_token());
             if token.is_none() {
                 return Ok(snapshots);
             }
@@ -143,13 +148,9 @@ impl Ec2 {
         snapshots: &[types::Snapshot],
     ) -> Result<Vec<Snapshot>, AwsError> {
         let typed = |snapshot: &types::Snapshot| {
-            let id = snapshot.snapshot_id().unwrap_or_default().parse();
-            let id = id.map_err(|error: crate::aws::names::NameError| {
-                self.caller.refuse(call, Kind::Invalid, error.to_string())
-            })?;
             let text = |text: Option<&str>| text.map(str::to_owned);
             Ok(Snapshot {
-                id,
+                id: self.id(call, snapshot.snapshot_id())?,
                 state: SnapshotState::of(snapshot.state().map_or("", |state| state.as_str())),
                 state_message: text(snapshot.state_message()),
                 encrypted: snapshot.encrypted().unwrap_or(false),

@@ -1,10 +1,12 @@
-//! What tests of AMIs need and this program does not: keys, snapshots, and a look at everything.
+//! What tests of EC2 need and this program does not: keys, snapshots, route tables, and a look at
+//! everything.
 
 use aws_sdk_ebs::types::Tag;
 use aws_sdk_ec2::types::Filter;
 
-use super::{Ec2, Image, Snapshot};
-use crate::aws::names::{KeyArn, SnapshotId};
+use super::{Ec2, Image, Instance, Launch, Launched, NewVolume, Registration, Snapshot, Subnet};
+use crate::arch::Arch;
+use crate::aws::names::{InstanceId, KeyArn, SnapshotId};
 use crate::aws::retry::Call;
 use crate::aws::tags::Tags;
 
@@ -64,6 +66,69 @@ impl Ec2 {
             .await;
         let answer = answer.expect("snapshots");
         self.snapshots(&call, answer.snapshots()).expect("typed")
+    }
+
+    /// A launch of an AMI of its own, with a volume under a key of its own.
+    pub(crate) async fn test_launch(&self, token: &str) -> Launch {
+        let tags = Tags([("made-by".to_owned(), "a * test".to_owned())].into());
+        let snapshot = self.test_snapshot(None, &tags).await;
+        let registration = Registration {
+            name: token,
+            description: "an image",
+            arch: Arch::X86_64,
+            boot_mode: "legacy-bios",
+            tpm: false,
+            root_device: "/dev/xvda",
+            snapshot: &snapshot,
+            volume_gib: 2,
+            tags: &tags,
+        };
+        Launch {
+            token: token.to_owned(),
+            image: self.register(&registration).await.expect("an AMI"),
+            instance_type: "t3.micro".to_owned(),
+            subnet: None,
+            zone: None,
+            security_groups: Vec::new(),
+            user_data: "#!/bin/sh\n".to_owned(),
+            spot: false,
+            volume: NewVolume {
+                device: "/dev/sdf".to_owned(),
+                gib: 2,
+                key: self.test_key().await,
+            },
+            tags,
+        }
+    }
+
+    /// Launches an instance.
+    pub(crate) async fn test_instance(&self, launch: &Launch) -> Instance {
+        match self.run_instance(launch).await.expect("an answer") {
+            Launched::Yes(instance) => instance,
+            Launched::NoCapacity(why) => panic!("{why}"),
+        }
+    }
+
+    /// Stops an instance.
+    pub(crate) async fn test_stop(&self, id: &InstanceId) {
+        let request = self.client.stop_instances().instance_ids(id.as_str());
+        request.send().await.expect("a stopped instance");
+    }
+
+    /// Gives a subnet a route table of its own that leads nowhere.
+    pub(crate) async fn test_cut_off(&self, subnet: &Subnet) {
+        let request = self.client.create_route_table().vpc_id(&subnet.vpc);
+        let answer = request.send().await.expect("a route table");
+        let table = answer
+            .route_table()
+            .and_then(|table| table.route_table_id());
+        self.client
+            .associate_route_table()
+            .route_table_id(table.expect("an id"))
+            .subnet_id(subnet.id.as_str())
+            .send()
+            .await
+            .expect("an association");
     }
 
     /// Disables an AMI.

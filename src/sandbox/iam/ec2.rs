@@ -129,6 +129,7 @@ fn made(action: &str, form: &Form) -> &'static [&'static str] {
         },
         "CreateKeyPair" | "ImportKeyPair" => &["key-pair"],
         "CreateSecurityGroup" => &["security-group"],
+        "CreateRouteTable" => &["route-table"],
         _ => &[],
     }
 }
@@ -167,7 +168,8 @@ fn named(context: &Context, form: &Form) -> Vec<(Region, &'static str, String)> 
             | "ResourceId"
             | "KeyPairId"
             | "NetworkInterfaceId"
-            | "SecurityGroupRuleId" => kind_of(value),
+            | "SecurityGroupRuleId"
+            | "RouteTableId" => kind_of(value),
             _ => None,
         };
         if let Some(kind) = kind.filter(|_| !name.starts_with("Tag")) {
@@ -190,6 +192,7 @@ fn kind_of(id: &str) -> Option<&'static str> {
         "subnet" => "subnet",
         "vpc" => "vpc",
         "igw" => "internet-gateway",
+        "rtb" => "route-table",
         _ => return None,
     })
 }

@@ -1,4 +1,4 @@
-//! The default network of each account and Region, security groups and key pairs.
+//! The default network of each account and Region, route tables, security groups and key pairs.
 
 mod default_network;
 mod der;
@@ -8,6 +8,7 @@ mod groups;
 mod key_operations;
 mod keys;
 mod permission;
+mod route_tables;
 mod rules;
 mod ssh_key;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use groups::{
     Rule, SecurityGroup, Target, check_security_groups, security_group, security_groups,
 };
 pub use keys::{KeyPair, key_pair};
+pub use route_tables::{RouteTable, route_table};
 
 /// Networks, security groups, key pairs.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub struct NetworkState {
     pub groups: Shelf<SecurityGroup>,
     /// Key pairs by id.
     pub keys: Shelf<KeyPair>,
+    /// Route tables by id, besides the main ones.
+    pub route_tables: Shelf<RouteTable>,
 }
 
 impl Default for NetworkState {
@@ -42,6 +46,7 @@ impl Default for NetworkState {
             addresses: Shelf::new("ec2-subnet-addresses"),
             groups: Shelf::new("ec2-security-group"),
             keys: Shelf::new("ec2-key-pair"),
+            route_tables: Shelf::new("ec2-route-table"),
         }
     }
 }
@@ -49,7 +54,12 @@ impl Default for NetworkState {
 impl NetworkState {
     /// Its shelves.
     pub fn shelves(&mut self) -> Vec<&mut dyn AnyShelf> {
-        vec![&mut self.addresses, &mut self.groups, &mut self.keys]
+        vec![
+            &mut self.addresses,
+            &mut self.groups,
+            &mut self.keys,
+            &mut self.route_tables,
+        ]
     }
 }
 
@@ -60,6 +70,11 @@ pub fn operation(name: &str) -> Option<Operation> {
         "DescribeVpcs" => Look(describe::vpcs),
         "DescribeSubnets" => Look(describe::subnets),
         "DescribeInternetGateways" => Look(describe::internet_gateways),
+        "DescribeRouteTables" => Look(route_tables::describe),
+        "CreateRouteTable" => Act(route_tables::create),
+        "DeleteRouteTable" => Act(route_tables::delete),
+        "AssociateRouteTable" => Act(route_tables::associate),
+        "DisassociateRouteTable" => Act(route_tables::disassociate),
         "DescribeSecurityGroups" => Look(group_operations::describe),
         "CreateSecurityGroup" => Act(group_operations::create),
         "DeleteSecurityGroup" => Act(group_operations::delete),

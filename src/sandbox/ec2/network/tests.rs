@@ -1,4 +1,5 @@
 mod keys;
+mod routes;
 mod rules;
 
 use super::{default_subnet, default_subnets, default_vpc, private_address};

@@ -33,6 +33,10 @@ pub(super) fn kind_of(
             instances::find(context, world, id)?;
             return Ok("instance");
         }
+        "rtb" => {
+            network::route_table(world, account, region, id)?;
+            return Ok("route-table");
+        }
         "sg" => {
             network::security_group(world, account, region, id)?;
             return Ok("security-group");
