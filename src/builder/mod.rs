@@ -7,8 +7,10 @@
 //! | [`draft`] | what a job is made of, before anything is anywhere |
 //! | [`job`] | what a build instance is told, and what it answers |
 //! | [`worker`] | doing a job: the same assembling, onto an attached disk |
+//! | [`ec2`] | build instances |
 
 pub mod draft;
+pub mod ec2;
 pub mod job;
 pub mod local;
 pub mod packages;

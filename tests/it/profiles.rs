@@ -48,7 +48,7 @@ fn the_shipped_profiles_are_listed_and_fine() {
         .iter()
         .map(|one| one["name"].as_str())
         .collect();
-    assert_eq!(names, [Some("base"), Some("kubezero")]);
+    assert_eq!(names, [Some("base"), Some("builder"), Some("kubezero")]);
     for name in names.into_iter().flatten() {
         run(["profile", "check", name]).done();
     }
@@ -129,7 +129,7 @@ fn values_say_where_they_were_written() {
         "{}",
         origin("disk.size")
     );
-    assert!(origin("disk.label").starts_with("built-in profiles/base.toml:"));
+    assert!(origin("disk.label").starts_with("built-in profiles/core.toml:"));
     assert_eq!(origin("alpine"), "--set alpine=3.20:0");
 }
 
