@@ -48,7 +48,7 @@ fn two_runs_give_the_same_bytes() {
         one.keys()
     );
     assert_eq!(one, other);
-    assert_eq!(one["world"], b"alpine-base\nchrony\ndoas\ne2fsprogs\ne2fsprogs-extra\nlinux-virt\nmonit?\nopenssh-server\npartx\nsfdisk\naws-iam-authenticator@kubezero\nbash\ncni-plugins\nconmon\nconntrack-tools\ncri-o@kubezero>=1.22.3\ncri-tools@kubezero\ncrun\ncurl\necr-credential-provider@kubezero\nethtool\nipset\niptables\njq\nkubeadm@kubezero~1.22.8\nkubectl@kubezero~1.22.8\nkubelet@kubezero~1.22.8\nnfs-utils\nnvme-cli\nsocat\nxfsprogs\n");
+    assert_eq!(one["world"], b"alpine-base\nchrony\ne2fsprogs\nlinux-virt\ndoas\ne2fsprogs-extra\nmonit?\nopenssh-server\npartx\nsfdisk\naws-iam-authenticator@kubezero\nbash\ncni-plugins\nconmon\nconntrack-tools\ncri-o@kubezero>=1.22.3\ncri-tools@kubezero\ncrun\ncurl\necr-credential-provider@kubezero\nethtool\nipset\niptables\njq\nkubeadm@kubezero~1.22.8\nkubectl@kubezero~1.22.8\nkubelet@kubezero~1.22.8\nnfs-utils\nnvme-cli\nsocat\nxfsprogs\n");
     assert_eq!(
         one["overlay/etc/fstab"],
         b"LABEL=root\t/\text4\trw,noatime\t0 1\n"

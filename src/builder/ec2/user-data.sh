@@ -168,6 +168,8 @@ run_worker() {
 power_off_after "$life"
 trap 'finish $?' EXIT
 trap 'exit 143' HUP INT TERM
+# Whoever started this may have left the console in the middle of a line.
+echo 2>/dev/null >>"$console" || :
 claim
 best=$(roomiest)
 work=$(mktemp -d "$best/alpine-ami.XXXXXX") || fail "cannot make a folder in $best"

@@ -157,7 +157,7 @@ impl Bench {
             .expect("a shell");
         let said =
             String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        for text in [&said, self.console().as_str(), self.log_sent().as_str()] {
+        for text in [said.into_owned(), self.read("console"), self.log_sent()] {
             assert!(!text.contains("X-Amz"), "a secret was printed: {text}");
         }
         output.status.code()
@@ -171,8 +171,11 @@ impl Bench {
         self.read("calls").lines().map(str::to_owned).collect()
     }
 
+    /// What this run and those before it told, each of which began on a line of its own.
     fn console(&self) -> String {
-        self.read("console")
+        let console = self.read("console");
+        assert!(console.starts_with('\n'), "{console}");
+        console[1..].to_owned()
     }
 
     fn log_sent(&self) -> String {
@@ -419,7 +422,7 @@ fn the_power_goes_whoever_hangs() {
         );
         assert!(
             bench
-                .console()
+                .read("console")
                 .contains("alpine-ami: end of life after 7200 s: switching off\n")
         );
     }
