@@ -221,7 +221,10 @@ fn is_about_snapshot(answer: &HttpResponse) -> bool {
         #[serde(rename = "Reason")]
         reason: String,
     }
-    let said = answer.body().bytes().map(serde_json::from_slice::<Reasoned>);
+    let said = answer
+        .body()
+        .bytes()
+        .map(serde_json::from_slice::<Reasoned>);
     matches!(said, Some(Ok(said)) if said.reason == "INVALID_SNAPSHOT_ID")
 }
 

@@ -123,7 +123,11 @@ async fn a_source_keeps_its_release() {
     let release = claimed.stored.manifest.release.to_string();
     assert_eq!(release, "node-1.23-x86_64-20260131.1");
     // What was seen before is another's by now, or our own of an earlier run.
-    let again = claim(&bucket, wanted, seen.clone(), draft).await;
+    let another_run = Claim {
+        run: "r7",
+        ..wanted
+    };
+    let again = claim(&bucket, another_run, seen.clone(), draft).await;
     let again = again.expect("a release");
     assert!(!again.is_new);
     assert_eq!(again.stored.manifest.release.to_string(), release);

@@ -257,7 +257,10 @@ fn each_action_in_each_services_words() {
     ] {
         let faults = Faults::default();
         faults.add(Rule::new(action)).expect("a rule");
-        assert_eq!(faults.plan(&call(Service::S3, "X"), "").refusal, Some(refusal));
+        assert_eq!(
+            faults.plan(&call(Service::S3, "X"), "").refusal,
+            Some(refusal)
+        );
     }
 }
 
