@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 /// The first look comes at once, the second after this.
 const FIRST: Duration = Duration::from_millis(250);
-/// From one pause to the next: what is done is seen later by about a fifth of the time it took.
-const GROWTH: f64 = 1.25;
+/// A pause is such a part of the time that was waited: what is done is seen that much later.
+const PART: u32 = 20;
+/// And such a part where AWS tells how far it is, and the end is near.
+const PART_AT_THE_END: u32 = 60;
 /// No two looks are farther apart: what is done is seen at most so much later.
 const LONGEST: Duration = Duration::from_secs(5);
 /// Nor are they where AWS tells how far it is, and that is far from the end.
@@ -85,7 +87,6 @@ where
     F: Future<Output = Result<Seen<T>, E>>,
 {
     let started = Instant::now();
-    let mut pause = first;
     let mut reached = false;
     loop {
         let seen = look().await?;
@@ -93,29 +94,36 @@ where
             Seen::Nearer(_, left) => Some(left),
             _ => None,
         };
+        let waited = started.elapsed();
+        let mut next = pause(first, waited, left);
         match seen {
             Seen::Reached(state) if reached => return Ok(Ok(state)),
             Seen::Reached(_) => {
                 reached = true;
-                pause = first;
+                next = first;
             }
             Seen::NotYet(last) | Seen::Nearer(last, _) => {
                 reached = false;
                 tell(&last);
-                if started.elapsed() + pause > limit {
-                    let waited = started.elapsed();
+                if waited + next > limit {
                     return Ok(Err(TimedOut { waited, last }));
                 }
             }
         }
-        // Half of what is left: the guess grows better as the end comes nearer. What stays just
-        // before its end is not asked all the time.
-        let shortest = first.max(started.elapsed() / 200).min(LONGEST_BY_FORECAST);
-        let now = left.map_or(pause, |left| {
-            (left / 2).clamp(shortest, LONGEST_BY_FORECAST)
-        });
-        tokio::time::sleep(now).await;
-        pause = pause.mul_f64(GROWTH).min(LONGEST);
+        tokio::time::sleep(next).await;
+    }
+}
+
+/// How long until the next look, after so long, and where so much may be left.
+fn pause(first: Duration, waited: Duration, left: Option<Duration>) -> Duration {
+    match left {
+        // Half of it: the guess grows better as the end comes nearer. What stays just before its
+        // end is not asked all the time.
+        Some(left) => {
+            let shortest = first.max(waited / PART_AT_THE_END);
+            (left / 2).max(shortest).min(LONGEST_BY_FORECAST)
+        }
+        None => (waited / PART).clamp(first, LONGEST),
     }
 }
 
@@ -149,6 +157,26 @@ mod tests {
         assert_eq!(forecast.left(at(20), 30.0), Some(Duration::from_secs(70)));
         assert_eq!(forecast.left(at(80), 90.0), Some(Duration::from_secs(10)));
         assert_eq!(forecast.left(at(99), 100.0), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn looks_are_as_far_apart_as_the_end_is() {
+        for (waited, left, expected) in [
+            (0, None, 250),
+            (10, None, 500),
+            (60, None, 3000),
+            (3600, None, 5000),
+            (20, Some(600), 15_000),
+            (30, Some(20), 10_000),
+            (60, Some(0), 1000),
+            (0, Some(0), 250),
+            (3600, Some(1), 15_000),
+        ] {
+            let left = left.map(Duration::from_secs);
+            let pause = pause(FIRST, Duration::from_secs(waited), left);
+            let expected = Duration::from_millis(expected);
+            assert_eq!(pause, expected, "{waited} {left:?}");
+        }
     }
 
     #[tokio::test]

@@ -157,7 +157,8 @@ claim() {
 # The console gets what the log gets. The status has a file, since a pipe has the status of its end.
 run_worker() {
     {
-        "$work/worker" worker --job "$work/job" --job-sha256 "$job_sha256" </dev/null &&
+        "$work/worker" worker --job "$work/job" --job-sha256 "$job_sha256" --work "$work" \
+            </dev/null &&
             worker=0 || worker=$?
         echo "$worker" >"$work/status"
     } 2>&1 | tee -a "$log" >>"$console" || :

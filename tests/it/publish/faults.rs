@@ -30,14 +30,46 @@ const WRITES: [&str; 6] = [
     "DeleteObject",
 ];
 
+/// The mishap for every request, so many times.
+fn rules(action: &Value, times: u32) -> Vec<Value> {
+    let each = |which: Value| {
+        let mut rule = json!({ "each": true, "times": times, "action": action });
+        let members = rule.as_object_mut().expect("an object");
+        members.extend(which.as_object().expect("an object").clone());
+        rule
+    };
+    if action.get("stale-reads").is_some() {
+        // It is for writes alone, and not for S3, by itself.
+        return vec![each(json!({}))];
+    }
+    let services = ["sts", "s3", "kms", "ec2"].map(|service| each(json!({ "service": service })));
+    let operations = [
+        "StartSnapshot",
+        "PutSnapshotBlock",
+        "CompleteSnapshot",
+        "ListSnapshotBlocks",
+    ]
+    .map(|operation| each(json!({ "service": "ebs", "operation": operation })));
+    // Of two thousand requests that are alike but for the block's number, some.
+    let reads = json!({
+        "service": "ebs", "operation": "GetSnapshotBlock", "times": 16 * times, "action": action
+    });
+    services
+        .into_iter()
+        .chain(operations)
+        .chain([reads])
+        .collect()
+}
+
 /// Every request of a publish that sends only what differs meets the mishap, so many times; the
 /// release is right in the end. `byte` makes the image another one.
 fn every_request_meets(house: &House, action: &Value, times: u32, byte: u8) {
     let image = house.image(&format!("image-{byte}"), &[(0, 1), (1, byte), (2, 1)]);
     house.place.control("DELETE", "calls", json!(null));
-    house
-        .place
-        .fault(json!({ "each": true, "times": times, "action": action }));
+    let is_stale_reads = action.get("stale-reads").is_some();
+    for rule in rules(action, times) {
+        house.place.fault(rule);
+    }
     let published = house.publish(&image, &[]);
     let calls = house.calls("");
     house.place.control("DELETE", "faults", json!(null));
@@ -48,10 +80,9 @@ fn every_request_meets(house: &House, action: &Value, times: u32, byte: u8) {
         .filter(is_hit)
         .filter_map(|call| call["operation"].as_str())
         .collect();
-    // After a read nothing is stale, and in S3 never.
-    let (reads, writes) = match action.get("stale-reads") {
-        Some(_) => (&[][..], &WRITES[..5]),
-        None => (&READS[..], &WRITES[..]),
+    let (reads, writes) = match is_stale_reads {
+        true => (&[][..], &WRITES[..5]),
+        false => (&READS[..], &WRITES[..]),
     };
     for operation in reads.iter().chain(writes) {
         assert!(hit.contains(operation), "{operation} was not hit: {hit:?}");
