@@ -257,6 +257,7 @@ pub fn kind(status: u16, code: &str, message: &str) -> Kind {
         | "TooManyRequestsException"
         | "EC2ThrottledException"
         | "BandwidthLimitExceeded"
+        | "SnapshotCreationPerVolumeRateExceeded"
         | "Client.RequestLimitExceeded" => {
             return Kind::Throttled;
         }

@@ -132,8 +132,6 @@ pub enum End {
         manifest: Box<Manifest>,
         /// The disk's device file on the instance.
         device: String,
-        /// Bytes that were written; the others of the disk were zeros, and stayed so.
-        written: u64,
     },
     /// It does not, or not whole.
     Failed {

@@ -104,8 +104,10 @@ impl PublishArgs {
                 let open = spawn_blocking(move || Subject::open(named, about, volume_gib));
                 Ok::<_, Failure>(open.await.expect("reading does not panic")?)
             };
-            let aws = async { Ok(Aws::connect(&config.aws, "publish", &publisher.home).await?) };
-            tokio::try_join!(subject, aws)
+            // Of two mistakes it is always that of the subject that is told.
+            let connect = async { Ok(Aws::connect(&config.aws, "publish", &publisher.home).await) };
+            let (subject, aws) = tokio::try_join!(subject, connect)?;
+            Ok::<_, Failure>((subject, aws?))
         };
         let (subject, aws) = tokio::select! {
             how = stop.told() => return Err(PublishError::early(how).into()),

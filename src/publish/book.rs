@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::bucket::{Bucket, BucketError, Stored};
-use super::manifest::{Place, ReleaseManifest, State};
+use super::manifest::{Place, ReleaseManifest};
 use super::regions::{NotRecorded, Record};
 use crate::aws::Region;
 
@@ -88,11 +88,6 @@ impl Record for Book {
     async fn place(&self, region: &Region, place: &Place) -> Result<(), NotRecorded> {
         let written = self.change(|manifest| {
             manifest.regions.insert(region.clone(), place.clone());
-            // The last one makes it whole, in the same write.
-            let mut places = manifest.regions.values();
-            if places.all(|place| place.state == "available") {
-                manifest.state = State::Published;
-            }
         });
         written.await.map_err(|error| NotRecorded {
             advice: error.advice(),

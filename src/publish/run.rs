@@ -257,12 +257,16 @@ async fn under_lease(
         files::attach(&ready.bucket, &book, files),
         placing.copies(&ami, &manifest.home, others)
     );
-    attached?;
     for (region, result) in copied {
         if let Err(error) = result {
             let told = (error.to_string(), error.advice());
             done.failed.insert(region, told);
         }
+    }
+    match attached {
+        // What became of the Regions is more to know; the next run finds the list missing.
+        Err(error) if !done.failed.is_empty() => job.progress.say(format!("warning: {error}")),
+        attached => attached?,
     }
     if done.failed.is_empty() {
         book.change(|manifest| manifest.state = State::Published)

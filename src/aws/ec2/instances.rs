@@ -123,9 +123,6 @@ pub struct Launch {
     pub security_groups: Vec<String>,
     /// What the instance reads from its metadata service, as it reads it; at most 16 KB.
     pub user_data: String,
-    /// Whether it is a Spot Instance, for a one-time request: it is terminated when AWS wants it
-    /// back, and cannot be stopped by StopInstances.
-    pub spot: bool,
     /// Its second volume.
     pub volume: NewVolume,
     /// Tags of the instance and of all that is made with it.
@@ -196,13 +193,11 @@ impl Ec2 {
             .as_ref()
             .map(|zone| types::Placement::builder().availability_zone(zone).build());
         let made = [
-            Some(ResourceType::Instance),
-            Some(ResourceType::Volume),
-            Some(ResourceType::NetworkInterface),
-            launch.spot.then_some(ResourceType::SpotInstancesRequest),
+            ResourceType::Instance,
+            ResourceType::Volume,
+            ResourceType::NetworkInterface,
         ];
-        let tags = made.into_iter().flatten();
-        let tags = tags.map(|kind| specification(kind, &launch.tags));
+        let tags = made.map(|kind| specification(kind, &launch.tags));
         self.client
             .run_instances()
             .client_token(&launch.token)
@@ -218,8 +213,7 @@ impl Ec2 {
             .metadata_options(metadata_options())
             // Its owner decides when it dies: what it wrote is looked at first.
             .instance_initiated_shutdown_behavior(types::ShutdownBehavior::Stop)
-            .set_instance_market_options(launch.spot.then(spot))
-            .set_tag_specifications(Some(tags.collect()))
+            .set_tag_specifications(Some(tags.into()))
     }
 
     /// The instance of that id, of whatever state. None if there is none, or none yet: reads may
@@ -310,7 +304,10 @@ impl Ec2 {
             }
             answer => answer?,
         };
-        let output = BASE64_STANDARD.decode(answer.output().unwrap_or_default());
+        // It may come in lines.
+        let output = answer.output().unwrap_or_default();
+        let output: String = output.split_ascii_whitespace().collect();
+        let output = BASE64_STANDARD.decode(output);
         match output {
             Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) => Err(self.caller.refuse(&call, Kind::Invalid, error.to_string())),
@@ -391,17 +388,5 @@ fn metadata_options() -> types::InstanceMetadataOptionsRequest {
         .http_endpoint(types::InstanceMetadataEndpointState::Enabled)
         .http_tokens(types::HttpTokensState::Required)
         .http_put_response_hop_limit(1)
-        .build()
-}
-
-/// Without a price of ours: the most is then that of an On-Demand Instance.
-fn spot() -> types::InstanceMarketOptionsRequest {
-    let options = types::SpotMarketOptions::builder()
-        .spot_instance_type(types::SpotInstanceType::OneTime)
-        .instance_interruption_behavior(types::InstanceInterruptionBehavior::Terminate)
-        .build();
-    types::InstanceMarketOptionsRequest::builder()
-        .market_type(types::MarketType::Spot)
-        .spot_options(options)
         .build()
 }

@@ -91,7 +91,6 @@ impl Ec2 {
             zone: None,
             security_groups: Vec::new(),
             user_data: "#!/bin/sh\n".to_owned(),
-            spot: false,
             volume: NewVolume {
                 device: "/dev/sdf".to_owned(),
                 gib: 2,

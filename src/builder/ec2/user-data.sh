@@ -169,6 +169,8 @@ run_worker() {
 power_off_after "$life"
 trap 'finish $?' EXIT
 trap 'exit 143' HUP INT TERM
+# A console that cannot be written would end the worker with its first word.
+{ : >>"$console"; } 2>/dev/null || console=/dev/null
 # Whoever started this may have left the console in the middle of a line.
 echo 2>/dev/null >>"$console" || :
 claim

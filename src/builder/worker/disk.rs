@@ -228,12 +228,13 @@ impl EmptyDisk {
         &self.path
     }
 
-    /// Writes an image's data to the disk, whose other bytes are zeros already, and reads it back.
-    /// Returns the bytes that were written.
+    /// Writes an image to the disk, and zeros behind it, and reads all of it back. Zeros are written
+    /// like everything else: what was never written of an encrypted volume is missing in its
+    /// snapshot, and reads as noise.
     ///
     /// # Errors
     /// The image cannot be read, or the disk not be written; or it does not hold what was written.
-    pub fn fill(self, image: &Path) -> Result<u64, DiskError> {
+    pub fn fill(self, image: &Path) -> Result<(), DiskError> {
         let failed = |source| DiskError::Io {
             path: self.path.clone(),
             source,
@@ -247,18 +248,14 @@ impl EmptyDisk {
                 expected: size,
             });
         }
-        let mut written = 0;
-        each_data(&image, size, |at, bytes| {
-            written += bytes.len() as u64;
-            self.file.write_all_at(bytes, at)
-        })
-        .map_err(failed)?;
+        self.each_chunk(&image, size, |at, bytes| self.file.write_all_at(bytes, at))
+            .map_err(failed)?;
         self.file.sync_all().map_err(failed)?;
         // What is read next comes from the disk, not from the kernel's memory of what was written.
         rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed)
             .map_err(|error| failed(error.into()))?;
         let (mut there, mut differs) = (vec![0; CHUNK], None);
-        each_data(&image, size, |at, bytes| {
+        self.each_chunk(&image, size, |at, bytes| {
             let there = &mut there[..bytes.len()];
             self.file.read_exact_at(there, at)?;
             if differs.is_none() && there != bytes {
@@ -272,38 +269,33 @@ impl EmptyDisk {
                 path: self.path,
                 at,
             }),
-            None => Ok(written),
+            None => Ok(()),
         }
     }
-}
 
-/// Goes through the data of a sparse file.
-fn each_data(
-    file: &File,
-    size: u64,
-    mut each: impl FnMut(u64, &[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK];
-    let mut at = 0;
-    while at < size {
-        let data = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
-            Ok(data) => data,
-            // There is only a hole up to the end.
-            Err(rustix::io::Errno::NXIO) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let end = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(data))?.min(size);
-        at = data;
-        while at < end {
+    /// Goes through what the disk is to hold: an image of that size, and zeros behind it.
+    fn each_chunk(
+        &self,
+        image: &File,
+        size: u64,
+        mut each: impl FnMut(u64, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut buffer = vec![0; CHUNK];
+        let mut at = 0;
+        while at < self.size {
             stop_if_told()?;
-            let count = (end - at).min(CHUNK as u64);
+            let count = (self.size - at).min(CHUNK as u64);
             let chunk = &mut buffer[..usize::try_from(count).map_err(io::Error::other)?];
-            file.read_exact_at(chunk, at)?;
+            let there =
+                usize::try_from(size.saturating_sub(at).min(count)).map_err(io::Error::other)?;
+            let (data, rest) = chunk.split_at_mut(there);
+            image.read_exact_at(data, at)?;
+            rest.fill(0);
             each(at, chunk)?;
             at += count;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn stop_if_told() -> io::Result<()> {

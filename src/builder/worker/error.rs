@@ -111,7 +111,7 @@ impl WorkerError {
             }
             WorkerError::Arch { .. } => "name an instance type of the image's architecture",
             WorkerError::Fetch { .. } | WorkerError::Send { .. } => {
-                "the instance needs a way to S3: a route to the internet with a public address, a NAT gateway, or an S3 endpoint"
+                "where S3 gave no answer, the instance needs a way to it: a route to the internet with a public address, a NAT gateway, or an S3 endpoint; where it refused, the addresses may have expired with the credentials that signed them"
             }
             WorkerError::Packages { .. } => {
                 "the worker is of another version than the program that wrote the job: build the worker from the same source"

@@ -75,7 +75,7 @@ pub async fn work(job: &[u8], sha256: &str, place: &Workplace) -> Result<(), Wor
         end: match &done {
             Ok(end) => end.clone(),
             Err(error) => End::Failed {
-                error: error.to_string(),
+                error: crate::causes::chain(error),
                 advice: error.advice(),
             },
         },
@@ -130,14 +130,13 @@ async fn assemble(
     reporter.step("writing the disk");
     let image = options.out.join(&manifest.image.file);
     let device = disk.path().display().to_string();
-    let written = tokio::task::spawn_blocking(move || disk.fill(&image))
+    tokio::task::spawn_blocking(move || disk.fill(&image))
         .await
         .expect("writing does not panic")?;
     reporter.step("done");
     Ok(End::Done {
         manifest: Box::new(manifest),
         device,
-        written,
     })
 }
 

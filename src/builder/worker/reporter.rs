@@ -1,5 +1,6 @@
 //! What a worker says while it works: kept, printed, and sent as reports.
 
+use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,8 @@ impl Said {
     fn say(&mut self, text: &str) {
         for line in text.lines() {
             let line: String = line.chars().take(LONGEST_LINE).collect();
-            eprintln!("alpine-ami: {line}");
+            // Nobody may be listening: that is no reason to stop.
+            let _ = writeln!(io::stderr(), "alpine-ami: {line}");
             self.lines.push(line);
         }
         let surplus = self.lines.len().saturating_sub(MOST_LINES);
@@ -133,7 +135,11 @@ async fn send(
         silent += 1;
         if sent != Some(count) || silent >= SILENT_ROUNDS {
             // A report that is lost is made up for by the next one.
-            match transfer.try_put(&url, &report).await {
+            let taken = tokio::select! {
+                _ = &mut stopped => return,
+                taken = transfer.try_put(&url, &report) => taken,
+            };
+            match taken {
                 Ok(()) => (sequence, sent, silent) = (report.sequence, Some(count), 0),
                 Err(why) => tracing::debug!("a report was not taken: {why}"),
             }

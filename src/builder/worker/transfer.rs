@@ -24,6 +24,8 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
 const PATIENCE: Duration = Duration::from_secs(600);
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Bytes of a refusal that are looked at.
+const LONGEST_REFUSAL: usize = 4096;
 
 /// Makes transfers.
 #[derive(Debug, Clone)]
@@ -87,7 +89,8 @@ impl Transfer {
         let mut answer = accepted(sent, |why| WorkerError::Fetch {
             what: what.to_owned(),
             why,
-        })?;
+        })
+        .await?;
         let partial = path.with_extension("partial");
         let writing = |error| Failed::Never(WorkerError::writing(&partial)(error));
         let mut file = tokio::fs::File::create(&partial).await.map_err(writing)?;
@@ -96,7 +99,7 @@ impl Transfer {
             let chunk = match answer.chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
-                Err(error) => return Err(Failed::Later(crate::causes::deepest(&error))),
+                Err(error) => return Err(Failed::Later(words(error))),
             };
             size += chunk.len() as u64;
             if size > source.size {
@@ -143,7 +146,7 @@ impl Transfer {
 
     async fn put_once(&self, url: &str, body: Vec<u8>) -> Result<(), Failed> {
         let sent = self.http.put(url).body(body).send().await;
-        accepted(sent, failed_to_send).map(drop)
+        accepted(sent, failed_to_send).await.map(drop)
     }
 }
 
@@ -166,24 +169,44 @@ fn failed_to_send(why: String) -> WorkerError {
 }
 
 /// An answer that took what was sent, or has what was asked for.
-fn accepted(
+async fn accepted(
     sent: reqwest::Result<Response>,
     never: impl FnOnce(String) -> WorkerError,
 ) -> Result<Response, Failed> {
-    // The error's own text holds the address.
-    let answer = sent.map_err(|error| Failed::Later(crate::causes::deepest(&error)))?;
+    let answer = sent.map_err(|error| Failed::Later(words(error)))?;
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
     }
-    let why = format!("S3 answered HTTP {status}");
+    let code = code(answer).await;
     let passes = status.is_server_error()
-        || matches!(
-            status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
-        );
+        || status == StatusCode::TOO_MANY_REQUESTS
+        // S3's word for a body that did not come in time, said with status 400.
+        || matches!(code.as_deref(), Some("RequestTimeout" | "SlowDown"));
+    let code = code.map(|code| format!(": {code}")).unwrap_or_default();
+    let why = format!("S3 answered HTTP {}{code}", status.as_u16());
     match passes {
         true => Err(Failed::Later(why)),
         false => Err(Failed::Never(never(why))),
     }
+}
+
+/// An error's words without the address, which is a secret.
+fn words(error: reqwest::Error) -> String {
+    crate::causes::deepest(&error.without_url())
+}
+
+/// S3's code of a refusal. The rest of what it says holds parts of the signature.
+async fn code(mut answer: Response) -> Option<String> {
+    let mut body = Vec::new();
+    while body.len() < LONGEST_REFUSAL {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            _ => break,
+        }
+    }
+    let text = String::from_utf8_lossy(&body);
+    let code = text.split_once("<Code>")?.1.split_once("</Code>")?.0;
+    let is_word = code.len() <= 64 && code.chars().all(|char| char.is_ascii_alphanumeric());
+    is_word.then(|| code.to_owned())
 }

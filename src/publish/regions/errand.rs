@@ -55,7 +55,10 @@ impl Errand<'_> {
         let wanted = &self.placing.wanted;
         let is_known = self.target.recorded.as_ref();
         let is_known = is_known.is_some_and(|place| place.ami.is_some());
-        if self.placing.is_new && !is_known {
+        // CopyImage would make a second AMI of a name that somebody took meanwhile; RegisterImage
+        // refuses it.
+        let is_home = matches!(self.origin, Origin::Snapshot(_));
+        if self.placing.is_new && is_home && !is_known {
             return self.make().await;
         }
         let mut observed = observe(&self.ec2, &wanted.name, &wanted.release).await?;
@@ -433,7 +436,8 @@ impl Errand<'_> {
 /// How far a snapshot is, as AWS tells it: `37%`.
 fn percent(snapshot: &Snapshot) -> Option<f64> {
     let progress = snapshot.progress.as_deref()?;
-    progress.strip_suffix('%')?.parse().ok()
+    let percent: f64 = progress.strip_suffix('%')?.parse().ok()?;
+    Some(percent).filter(|percent| percent.is_finite())
 }
 
 /// Whether AWS takes no more copies only for the time being. The number of AMIs in a Region has a

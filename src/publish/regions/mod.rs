@@ -117,8 +117,8 @@ pub struct Placing {
     pub wanted: Arc<Wanted>,
     /// Where what is known is kept.
     pub record: Arc<dyn Record>,
-    /// Whether this run has begun the release: then nothing of it is anywhere, and nothing is looked
-    /// for.
+    /// Whether this run has begun the release: then nothing of it is anywhere, and at home nothing is
+    /// looked for.
     pub is_new: bool,
     /// Who is told what goes on.
     pub progress: Progress,

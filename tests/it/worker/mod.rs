@@ -200,15 +200,15 @@ fn what_is_on_the_disk_is_what_a_local_build_makes() {
     assert!(same.success(), "the volume is not the image");
 
     let outcome = site.outcome();
-    let End::Done {
-        manifest, written, ..
-    } = &outcome.end
-    else {
+    let End::Done { manifest, .. } = &outcome.end else {
         panic!("{outcome:?}");
     };
     let local = alpine_ami::image::manifest::Manifest::read(&out).expect("a manifest");
     assert_eq!(**manifest, local);
-    assert!(*written > 50 << 20 && *written < SIZE, "{written}");
+    // Zeros too: what was never written is not in the snapshot of a volume.
+    let blocks =
+        std::os::unix::fs::MetadataExt::blocks(&fs::metadata(&volume.file).expect("a file"));
+    assert!(blocks * 512 >= SIZE, "{blocks}");
     assert!(outcome.steps.len() >= 5, "{:?}", outcome.steps);
     let report = site.bucket.get("/progress").expect("a report");
     let report: Report = serde_json::from_slice(&report).expect("a report");

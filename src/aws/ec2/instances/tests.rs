@@ -224,13 +224,11 @@ async fn the_console_is_read() {
     assert_eq!(cloud.calls("GetConsoleOutput").await.len(), 4);
 }
 
-/// What the sandbox does not have: Spot Instances.
 #[tokio::test]
 async fn a_launch_asks_for_everything_at_once() {
     let (_cloud, ec2, launch) = cloud().await;
     let subnet: SubnetId = "subnet-01234567".parse().expect("an id");
     let launch = Launch {
-        spot: true,
         subnet: Some(subnet),
         security_groups: vec!["sg-1".to_owned()],
         ..launch
@@ -243,16 +241,7 @@ async fn a_launch_asks_for_everything_at_once() {
         .flatten()
         .filter_map(|tags| Some(tags.resource_type()?.as_str()))
         .collect();
-    let all = [
-        "instance",
-        "volume",
-        "network-interface",
-        "spot-instances-request",
-    ];
-    assert_eq!(tagged, all);
-    let market = input.get_instance_market_options().as_ref();
-    let market = market.expect("a market");
-    assert_eq!(market.market_type(), Some(&types::MarketType::Spot));
+    assert_eq!(tagged, ["instance", "volume", "network-interface"]);
     assert_eq!(input.get_user_data().as_deref(), Some("IyEvYmluL3NoCg=="));
     let metadata = input.get_metadata_options().as_ref().expect("options");
     assert_eq!(
@@ -261,10 +250,4 @@ async fn a_launch_asks_for_everything_at_once() {
     );
     assert_eq!(metadata.http_put_response_hop_limit(), Some(1));
     assert!(input.get_key_name().is_none() && input.get_iam_instance_profile().is_none());
-    let on_demand = Launch {
-        spot: false,
-        ..launch
-    };
-    let request = ec2.launching(&on_demand);
-    assert!(request.as_input().get_instance_market_options().is_none());
 }
