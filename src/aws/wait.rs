@@ -61,7 +61,7 @@ impl fmt::Display for TimedOut {
 impl std::error::Error for TimedOut {}
 
 /// Looks until the state is reached and holds: it counts when two looks in a row see it, since one
-/// of AWS's readers may be ahead of another. `tell` hears what is there instead.
+/// of AWS's readers may be ahead of another; for that they need not be far apart. `tell` hears what is there instead.
 ///
 /// # Errors
 /// The inner one: it did not come to that in time. The outer one: what a look failed with, which
@@ -100,7 +100,7 @@ where
             Seen::Reached(state) if reached => return Ok(Ok(state)),
             Seen::Reached(_) => {
                 reached = true;
-                next = first;
+                next = first / 5;
             }
             Seen::NotYet(last) | Seen::Nearer(last, _) => {
                 reached = false;

@@ -34,7 +34,7 @@ struct Shape {
 }
 
 impl Draft {
-    /// Decides everything; makes nothing.
+    /// Decides everything but the parent; makes nothing.
     pub(super) async fn new(
         job: &Job<'_>,
         line: &Line,
@@ -84,13 +84,11 @@ impl Draft {
             image,
             files: None,
         };
-        let mut draft = Draft {
+        Ok(Draft {
             publisher: job.publisher.name.clone(),
             alpine: about.alpine,
             manifest,
-        };
-        draft.manifest.parent = draft.parent(job, now).await?;
-        Ok(draft)
+        })
     }
 
     /// The manifest under an id.
@@ -105,9 +103,15 @@ impl Draft {
         })
     }
 
+    /// The same with a parent.
+    pub(super) fn with_parent(mut self, parent: Option<Parent>) -> Draft {
+        self.manifest.parent = parent;
+        self
+    }
+
     /// The newest earlier release of the profile and architecture whose snapshot is there, under the
     /// same key: what it has need not be sent.
-    async fn parent(
+    pub(super) async fn parent(
         &self,
         job: &Job<'_>,
         now: OffsetDateTime,

@@ -165,9 +165,16 @@ async fn look(job: &Job<'_>, run: &str) -> Result<Ready, PublishError> {
     let asked: Vec<Region> = regions.iter().cloned().collect();
     // What is not begun in our bucket has no AMI yet: one of that name is another's.
     let ours = manifest.map(|_| &release);
-    check_names(job.aws, &name, ours, &asked)
-        .await
-        .map_err(PublishError::Regions)?;
+    let parent = async {
+        match &draft {
+            Some(draft) => draft.parent(job, now).await,
+            None => Ok(None),
+        }
+    };
+    let (names, parent) = tokio::join!(check_names(job.aws, &name, ours, &asked), parent);
+    names.map_err(PublishError::Regions)?;
+    let parent = parent?;
+    let draft = draft.map(|draft| draft.with_parent(parent));
     Ok(Ready {
         bucket,
         line,

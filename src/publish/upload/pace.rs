@@ -14,7 +14,7 @@ use crate::aws::retry::Watch;
 pub const PUTS_PER_SECOND: u32 = 1000;
 
 /// Calls under way at the beginning.
-const FIRST: f64 = 32.0;
+const FIRST: f64 = 64.0;
 /// Never fewer.
 const FEWEST: f64 = 2.0;
 /// More calls than this are of use only if they do not wait for one another.
@@ -254,9 +254,9 @@ mod tests {
     #[test]
     fn a_window_grows_fast_until_it_is_too_much_then_slowly() {
         let mut window = Window::new(320);
-        assert_eq!(window.limit(), 32);
-        // In a round of answers it doubles: 4 rounds of 200 ms are enough for 4,096 blocks in 4 s.
-        assert_eq!(climbed(&mut window, 32, FAR), 64);
+        assert_eq!(window.limit(), 64);
+        // In a round of answers it doubles: 3 rounds of 200 ms are enough for 4,096 blocks in 4 s.
+        assert_eq!(climbed(&mut window, 64, FAR), 128);
         assert_eq!(climbed(&mut window, 400, FAR), 320);
         window.was_too_much(500, 600);
         assert_eq!(window.limit(), 160);
@@ -286,7 +286,7 @@ mod tests {
         let mut window = Window::new(320);
         window.went_well(Duration::from_millis(1));
         // It takes an answer or two to see that they do.
-        assert_eq!(climbed(&mut window, 1000, Duration::from_millis(30)), 34);
+        assert_eq!(climbed(&mut window, 1000, Duration::from_millis(30)), 66);
     }
 
     #[test]
