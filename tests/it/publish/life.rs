@@ -1,6 +1,8 @@
 //! A release from an image to every Region, and again.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 
 use super::house::{BLOCKS, House, REGIONS, tag};
 use crate::sandbox::client::Expect as _;
@@ -44,10 +46,12 @@ fn an_image_becomes_an_ami_in_every_region() {
         }
         assert_eq!(tag(told, "alpine-ami:release").as_deref(), Some(release));
     }
-    assert_eq!(
-        house.calls("operation=PutSnapshotBlock").len(),
-        BLOCKS as usize
-    );
+    // A block may be sent again where the machine is so busy that its answer comes late.
+    let puts = house.calls("operation=PutSnapshotBlock");
+    let path = |call: &Value| call["parameters"]["path"].as_str().map(str::to_owned);
+    let blocks: BTreeSet<String> = puts.iter().filter_map(path).collect();
+    assert_eq!(blocks.len(), BLOCKS as usize);
+    assert_eq!(published["upload"]["blocks_sent"], BLOCKS);
 
     // Once more: everything is there, nothing is made.
     let before = house.calls("").len();
