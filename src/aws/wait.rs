@@ -8,7 +8,7 @@ const FIRST: Duration = Duration::from_millis(250);
 /// A pause is such a part of the time that was waited: what is done is seen that much later.
 const PART: u32 = 20;
 /// And such a part where AWS tells how far it is, and the end is near.
-const PART_AT_THE_END: u32 = 60;
+const PART_AT_THE_END: u32 = 120;
 /// No two looks are farther apart: what is done is seen at most so much later.
 const LONGEST: Duration = Duration::from_secs(5);
 /// Nor are they where AWS tells how far it is, and that is far from the end.
@@ -168,7 +168,7 @@ mod tests {
             (3600, None, 5000),
             (20, Some(600), 15_000),
             (30, Some(20), 10_000),
-            (60, Some(0), 1000),
+            (60, Some(0), 500),
             (0, Some(0), 250),
             (3600, Some(1), 15_000),
         ] {
