@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_sdk_ec2::operation::describe_images::DescribeImagesOutput;
 use aws_sdk_ec2::types::{self, ResourceType};
 
 use super::{Ec2, PAGE, filter, specification, tags_from};
@@ -242,24 +243,15 @@ impl Ec2 {
         let request = self.client.describe_images().owners("self").filters(filter);
         let request = request.include_deprecated(true).include_disabled(true);
         let request = request.max_results(PAGE);
+        let ask = |token| request.clone().set_next_token(token).send();
         let mut images = Vec::new();
-        let mut token = None;
-        loop {
-            let page = request.clone().set_next_token(token);
-            let answer = self
-                .caller
-                .run(call.clone(), || page.clone().send())
-                .await?;
-            images.extend(self.images(&call, answer.images())?);
-            // A page may be empty and not the last.
-            token = answer
-                .next_token()
-                .filter(|token| !token.is_empty())
-                .map(str::to_owned);
-            if token.is_none() {
-                return Ok(images);
-            }
+        for page in self
+            .pages(&call, ask, DescribeImagesOutput::next_token)
+            .await?
+        {
+            images.extend(self.images(&call, page.images())?);
         }
+        Ok(images)
     }
 
     /// Registers an AMI. The call takes no client token: whoever gets no answer looks for the name.

@@ -6,13 +6,14 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use aws_sdk_ec2::operation::describe_instances::DescribeInstancesOutput;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{self, ResourceType};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use time::OffsetDateTime;
 
-use super::{Ec2, PAGE, filter, next, specification, tags_from};
+use super::{Ec2, PAGE, filter, specification, tags_from, unless_missing};
 use crate::aws::error::{AwsError, Kind};
 use crate::aws::names::{AmiId, InstanceId, KeyArn, SubnetId, VolumeId};
 use crate::aws::retry::Call;
@@ -225,14 +226,10 @@ impl Ec2 {
     pub async fn instance(&self, id: &InstanceId) -> Result<Option<Instance>, AwsError> {
         let call = Call::new("ec2:DescribeInstances", id);
         let request = self.client.describe_instances().instance_ids(id.as_str());
-        let answer = self
-            .caller
-            .run(call.clone(), || request.clone().send())
-            .await;
-        match answer {
-            Ok(answer) => Ok(self.instances(&call, answer.reservations())?.pop()),
-            Err(error) if error.kind == Kind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let asked = self.caller.run(call.clone(), || request.clone().send());
+        match unless_missing(asked.await)? {
+            Some(answer) => Ok(self.instances(&call, answer.reservations())?.pop()),
+            None => Ok(None),
         }
     }
 
@@ -250,20 +247,15 @@ impl Ec2 {
         let filter = filter(format!("tag:{key}"), [value]);
         let request = self.client.describe_instances();
         let request = request.filters(filter).max_results(PAGE);
+        let ask = |token| request.clone().set_next_token(token).send();
         let mut instances = Vec::new();
-        let mut token = None;
-        loop {
-            let page = request.clone().set_next_token(token);
-            let answer = self
-                .caller
-                .run(call.clone(), || page.clone().send())
-                .await?;
-            instances.extend(self.instances(&call, answer.reservations())?);
-            token = next(answer.next_token());
-            if token.is_none() {
-                return Ok(instances);
-            }
+        for page in self
+            .pages(&call, ask, DescribeInstancesOutput::next_token)
+            .await?
+        {
+            instances.extend(self.instances(&call, page.reservations())?);
         }
+        Ok(instances)
     }
 
     /// Terminates an instance. One that is not there is no error; that it was launched a moment ago
@@ -274,11 +266,8 @@ impl Ec2 {
     pub async fn terminate(&self, id: &InstanceId) -> Result<(), AwsError> {
         let call = Call::new("ec2:TerminateInstances", id);
         let request = self.client.terminate_instances().instance_ids(id.as_str());
-        match self.caller.run(call, || request.clone().send()).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind == Kind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
+        let asked = self.caller.run(call, || request.clone().send());
+        unless_missing(asked.await).map(drop)
     }
 
     /// What the instance has written on its serial console: the last 64 KB, as of now where the

@@ -13,6 +13,9 @@
 use std::str::FromStr;
 
 use aws_sdk_ec2::types;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::error::{AwsError, Kind};
 use super::names::{NameError, Region};
@@ -94,6 +97,33 @@ impl Ec2 {
         Ok(answer.regions().iter().filter_map(status).collect())
     }
 
+    /// All pages of a list. `ask` asks for the one with a token, `token` tells that of the next.
+    async fn pages<O, E, F>(
+        &self,
+        call: &Call,
+        ask: impl Fn(Option<String>) -> F,
+        token: impl Fn(&O) -> Option<&str>,
+    ) -> Result<Vec<O>, AwsError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        F: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
+    {
+        let mut pages = Vec::new();
+        let mut next = None;
+        loop {
+            let asked = self.caller.run(call.clone(), || ask(next.clone()));
+            let page = asked.await?;
+            // A page may be empty and not the last.
+            next = token(&page)
+                .filter(|token| !token.is_empty())
+                .map(str::to_owned);
+            pages.push(page);
+            if next.is_none() {
+                return Ok(pages);
+            }
+        }
+    }
+
     /// An id in an answer.
     fn id<I: FromStr<Err = NameError>>(
         &self,
@@ -134,9 +164,13 @@ fn tags_from(tags: &[types::Tag]) -> Tags {
     Tags(tags.iter().filter_map(tag).collect())
 }
 
-/// The token of the page after this one. A page may be empty and not the last.
-fn next(token: Option<&str>) -> Option<String> {
-    token.filter(|token| !token.is_empty()).map(str::to_owned)
+/// Nothing where AWS says that there is none.
+fn unless_missing<T>(answer: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What has one of the values.

@@ -3,10 +3,12 @@
 #[cfg(test)]
 mod tests;
 
+use aws_sdk_ec2::operation::describe_route_tables::DescribeRouteTablesOutput;
+use aws_sdk_ec2::operation::describe_subnets::DescribeSubnetsOutput;
 use aws_sdk_ec2::types;
 
-use super::{Ec2, PAGE, SMALL_PAGE, filter, next};
-use crate::aws::error::{AwsError, Kind};
+use super::{Ec2, PAGE, SMALL_PAGE, filter, unless_missing};
+use crate::aws::error::AwsError;
 use crate::aws::names::SubnetId;
 use crate::aws::retry::Call;
 
@@ -34,14 +36,10 @@ impl Ec2 {
     pub async fn subnet(&self, id: &SubnetId) -> Result<Option<Subnet>, AwsError> {
         let call = Call::new("ec2:DescribeSubnets", id);
         let request = self.client.describe_subnets().subnet_ids(id.as_str());
-        let answer = self
-            .caller
-            .run(call.clone(), || request.clone().send())
-            .await;
-        match answer {
-            Ok(answer) => Ok(self.subnets(&call, answer.subnets())?.pop()),
-            Err(error) if error.kind == Kind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let asked = self.caller.run(call.clone(), || request.clone().send());
+        match unless_missing(asked.await)? {
+            Some(answer) => Ok(self.subnets(&call, answer.subnets())?.pop()),
+            None => Ok(None),
         }
     }
 
@@ -56,21 +54,16 @@ impl Ec2 {
         let filter = filter("default-for-az", ["true"]);
         let request = self.client.describe_subnets();
         let request = request.filters(filter).max_results(PAGE);
+        let ask = |token| request.clone().set_next_token(token).send();
         let mut subnets = Vec::new();
-        let mut token = None;
-        loop {
-            let page = request.clone().set_next_token(token);
-            let answer = self
-                .caller
-                .run(call.clone(), || page.clone().send())
-                .await?;
-            subnets.extend(self.subnets(&call, answer.subnets())?);
-            token = next(answer.next_token());
-            if token.is_none() {
-                subnets.sort_by(|one: &Subnet, other| one.zone.cmp(&other.zone));
-                return Ok(subnets);
-            }
+        for page in self
+            .pages(&call, ask, DescribeSubnetsOutput::next_token)
+            .await?
+        {
+            subnets.extend(self.subnets(&call, page.subnets())?);
         }
+        subnets.sort_by(|one: &Subnet, other| one.zone.cmp(&other.zone));
+        Ok(subnets)
     }
 
     /// Whether a route leads out of a subnet: to everywhere, or to S3 through a gateway endpoint.
@@ -103,20 +96,13 @@ impl Ec2 {
         let call = Call::new("ec2:DescribeRouteTables", format!("those of {}", subnet.id));
         let request = self.client.describe_route_tables();
         let request = request.set_filters(Some(filters)).max_results(SMALL_PAGE);
-        let mut tables = Vec::new();
-        let mut token = None;
-        loop {
-            let page = request.clone().set_next_token(token);
-            let answer = self
-                .caller
-                .run(call.clone(), || page.clone().send())
-                .await?;
-            token = next(answer.next_token());
-            tables.extend(answer.route_tables.unwrap_or_default());
-            if token.is_none() {
-                return Ok(tables);
-            }
-        }
+        let ask = |token| request.clone().set_next_token(token).send();
+        let pages = self.pages(&call, ask, DescribeRouteTablesOutput::next_token);
+        let tables = pages
+            .await?
+            .into_iter()
+            .filter_map(|page| page.route_tables);
+        Ok(tables.flatten().collect())
     }
 
     fn subnets(&self, call: &Call, subnets: &[types::Subnet]) -> Result<Vec<Subnet>, AwsError> {

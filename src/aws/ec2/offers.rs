@@ -5,9 +5,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_ec2::operation::describe_instance_type_offerings::DescribeInstanceTypeOfferingsOutput;
+use aws_sdk_ec2::operation::describe_instance_types::DescribeInstanceTypesOutput;
 use aws_sdk_ec2::types;
 
-use super::{Ec2, PAGE, SMALL_PAGE, filter, next};
+use super::{Ec2, PAGE, SMALL_PAGE, filter};
 use crate::arch::Arch;
 use crate::aws::error::AwsError;
 use crate::aws::retry::Call;
@@ -33,24 +35,16 @@ impl Ec2 {
             .location_type(types::LocationType::AvailabilityZone)
             .filters(filter("instance-type", types))
             .max_results(PAGE);
-        let mut token = None;
-        loop {
-            let page = request.clone().set_next_token(token);
-            let answer = self
-                .caller
-                .run(call.clone(), || page.clone().send())
-                .await?;
-            for offer in answer.instance_type_offerings() {
-                if let (Some(kind), Some(zone)) = (offer.instance_type(), offer.location()) {
-                    let kind = zones.entry(kind.as_str().to_owned()).or_default();
-                    kind.insert(zone.to_owned());
-                }
-            }
-            token = next(answer.next_token());
-            if token.is_none() {
-                return Ok(zones);
+        let ask = |token| request.clone().set_next_token(token).send();
+        let pages = self.pages(&call, ask, DescribeInstanceTypeOfferingsOutput::next_token);
+        let pages = pages.await?;
+        for offer in pages.iter().flat_map(|page| page.instance_type_offerings()) {
+            if let (Some(kind), Some(zone)) = (offer.instance_type(), offer.location()) {
+                let kind = zones.entry(kind.as_str().to_owned()).or_default();
+                kind.insert(zone.to_owned());
             }
         }
+        Ok(zones)
     }
 
     /// The architectures that instances of these types run, by type, without those that this
@@ -71,23 +65,15 @@ impl Ec2 {
         let request = self.client.describe_instance_types();
         let request = request.filters(filter("instance-type", types));
         let request = request.max_results(SMALL_PAGE);
-        let mut token = None;
-        loop {
-            let page = request.clone().set_next_token(token);
-            let answer = self
-                .caller
-                .run(call.clone(), || page.clone().send())
-                .await?;
-            for kind in answer.instance_types() {
-                if let Some(name) = kind.instance_type() {
-                    found.insert(name.as_str().to_owned(), architectures_of(kind));
-                }
-            }
-            token = next(answer.next_token());
-            if token.is_none() {
-                return Ok(found);
+        let ask = |token| request.clone().set_next_token(token).send();
+        let pages = self.pages(&call, ask, DescribeInstanceTypesOutput::next_token);
+        let pages = pages.await?;
+        for kind in pages.iter().flat_map(|page| page.instance_types()) {
+            if let Some(name) = kind.instance_type() {
+                found.insert(name.as_str().to_owned(), architectures_of(kind));
             }
         }
+        Ok(found)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Snapshots: described, deleted.
 
+use aws_sdk_ec2::operation::describe_snapshots::DescribeSnapshotsOutput;
 use aws_sdk_ec2::types;
 
-use super::{Ec2, PAGE, filter, next, tags_from};
+use super::{Ec2, PAGE, filter, tags_from, unless_missing};
 use crate::aws::error::{AwsError, Kind};
 use crate::aws::names::{AccountId, KeyArn, SnapshotId};
 use crate::aws::retry::Call;
@@ -83,14 +84,10 @@ impl Ec2 {
     pub async fn snapshot(&self, id: &SnapshotId) -> Result<Option<Snapshot>, AwsError> {
         let call = Call::new("ec2:DescribeSnapshots", id);
         let request = self.client.describe_snapshots().snapshot_ids(id.as_str());
-        match self
-            .caller
-            .run(call.clone(), || request.clone().send())
-            .await
-        {
-            Ok(answer) => Ok(self.snapshots(&call, answer.snapshots())?.pop()),
-            Err(error) if error.kind == Kind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let asked = self.caller.run(call.clone(), || request.clone().send());
+        match unless_missing(asked.await)? {
+            Some(answer) => Ok(self.snapshots(&call, answer.snapshots())?.pop()),
+            None => Ok(None),
         }
     }
 
@@ -111,20 +108,15 @@ impl Ec2 {
         let call = Call::new("ec2:DescribeSnapshots", what);
         let request = self.client.describe_snapshots().owner_ids("self");
         let request = request.filters(filter).max_results(PAGE);
+        let ask = |token| request.clone().set_next_token(token).send();
         let mut snapshots = Vec::new();
-        let mut token = None;
-        loop {
-            let page = request.clone().set_next_token(token);
-            let answer = self
-                .caller
-                .run(call.clone(), || page.clone().send())
-                .await?;
-            snapshots.extend(self.snapshots(&call, answer.snapshots())?);
-            token = next(answer.next_token());
-            if token.is_none() {
-                return Ok(snapshots);
-            }
+        for page in self
+            .pages(&call, ask, DescribeSnapshotsOutput::next_token)
+            .await?
+        {
+            snapshots.extend(self.snapshots(&call, page.snapshots())?);
         }
+        Ok(snapshots)
     }
 
     /// Deletes a snapshot. One that is not there is no error. False if an AMI uses it: it stays.

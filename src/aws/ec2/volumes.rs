@@ -5,10 +5,11 @@ mod tests;
 
 use std::fmt;
 
+use aws_sdk_ec2::operation::describe_volumes::DescribeVolumesOutput;
 use aws_sdk_ec2::types::{self, ResourceType};
 
-use super::{Ec2, PAGE, Snapshot, filter, next, specification, tags_from};
-use crate::aws::error::{AwsError, Kind};
+use super::{Ec2, PAGE, Snapshot, filter, specification, tags_from, unless_missing};
+use crate::aws::error::AwsError;
 use crate::aws::names::{InstanceId, KeyArn, SnapshotId, VolumeId};
 use crate::aws::retry::Call;
 use crate::aws::tags::Tags;
@@ -89,14 +90,10 @@ impl Ec2 {
     pub async fn volume(&self, id: &VolumeId) -> Result<Option<Volume>, AwsError> {
         let call = Call::new("ec2:DescribeVolumes", id);
         let request = self.client.describe_volumes().volume_ids(id.as_str());
-        let answer = self
-            .caller
-            .run(call.clone(), || request.clone().send())
-            .await;
-        match answer {
-            Ok(answer) => Ok(self.volumes(&call, answer.volumes())?.pop()),
-            Err(error) if error.kind == Kind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let asked = self.caller.run(call.clone(), || request.clone().send());
+        match unless_missing(asked.await)? {
+            Some(answer) => Ok(self.volumes(&call, answer.volumes())?.pop()),
+            None => Ok(None),
         }
     }
 
@@ -109,20 +106,15 @@ impl Ec2 {
         let filter = filter(format!("tag:{key}"), [value]);
         let request = self.client.describe_volumes();
         let request = request.filters(filter).max_results(PAGE);
+        let ask = |token| request.clone().set_next_token(token).send();
         let mut volumes = Vec::new();
-        let mut token = None;
-        loop {
-            let page = request.clone().set_next_token(token);
-            let answer = self
-                .caller
-                .run(call.clone(), || page.clone().send())
-                .await?;
-            volumes.extend(self.volumes(&call, answer.volumes())?);
-            token = next(answer.next_token());
-            if token.is_none() {
-                return Ok(volumes);
-            }
+        for page in self
+            .pages(&call, ask, DescribeVolumesOutput::next_token)
+            .await?
+        {
+            volumes.extend(self.volumes(&call, page.volumes())?);
         }
+        Ok(volumes)
     }
 
     /// Deletes a volume. One that is not there is no error.
@@ -132,11 +124,8 @@ impl Ec2 {
     pub async fn delete_volume(&self, id: &VolumeId) -> Result<(), AwsError> {
         let call = Call::new("ec2:DeleteVolume", id);
         let request = self.client.delete_volume().volume_id(id.as_str());
-        match self.caller.run(call, || request.clone().send()).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind == Kind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
+        let asked = self.caller.run(call, || request.clone().send());
+        unless_missing(asked.await).map(drop)
     }
 
     /// Begins a snapshot of a volume: of what was written when the call came, so that the instance

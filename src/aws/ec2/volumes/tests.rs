@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::aws::Kind;
 use crate::aws::ec2::SnapshotState;
 use crate::aws::testing::{Cloud, HOME, region};
 
