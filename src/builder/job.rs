@@ -5,6 +5,7 @@
 //! way is used. The addresses are secrets, each good for one object and one method.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -61,7 +62,7 @@ pub struct JobRepository {
 }
 
 /// A file to fetch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// Where.
     pub url: String,
@@ -69,6 +70,16 @@ pub struct Source {
     pub size: u64,
     /// SHA-256 of its bytes.
     pub sha256: String,
+}
+
+/// Without the address, which is a secret.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("size", &self.size)
+            .field("sha256", &self.sha256)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The disk to fill.
@@ -81,12 +92,19 @@ pub struct JobDisk {
 }
 
 /// Where words and results go: addresses for `PUT`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addresses {
     /// A [`Report`], again and again.
     pub progress: String,
     /// An [`Outcome`], once, at the end.
     pub result: String,
+}
+
+/// Without the addresses, which are secrets.
+impl fmt::Debug for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Addresses").finish_non_exhaustive()
+    }
 }
 
 /// How far a worker is.
@@ -240,4 +258,32 @@ impl Job {
 /// Milliseconds, as reports count them.
 pub fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_not_shown() {
+        let url = || "https://bucket/object?X-Amz-Signature=1".to_owned();
+        let source = Source {
+            url: url(),
+            size: 5,
+            sha256: "00ff".to_owned(),
+        };
+        let repository = JobRepository {
+            name: "main".to_owned(),
+            tag: None,
+            index: source.clone(),
+            packages: [("a.apk".to_owned(), source)].into(),
+        };
+        let addresses = Addresses {
+            progress: url(),
+            result: url(),
+        };
+        let text = format!("{repository:?} {addresses:?}");
+        assert!(text.contains("00ff") && text.contains("a.apk"), "{text}");
+        assert!(!text.contains("X-Amz") && !text.contains("https"), "{text}");
+    }
 }

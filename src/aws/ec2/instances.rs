@@ -1,4 +1,4 @@
-//! Instances: launched, described, terminated, and what they write on their console.
+//! Instances: launched, described, stopped, terminated, and what they write on their console.
 
 #[cfg(test)]
 mod tests;
@@ -85,6 +85,11 @@ impl InstanceState {
         )
     }
 
+    /// Whether its machine is off or about to be, for now or for good, so that nothing need stop it.
+    fn is_off(&self) -> bool {
+        self.is_ending() || matches!(self, InstanceState::Stopping | InstanceState::Stopped)
+    }
+
     fn of(word: &str) -> InstanceState {
         match word {
             "pending" => InstanceState::Pending,
@@ -106,7 +111,7 @@ impl fmt::Display for InstanceState {
 
 /// What RunInstances is given: one instance, with a second volume, without a key pair and without a
 /// role.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Launch {
     /// The same token makes the same instance, once; at most 64 ASCII characters. With another
     /// type or zone it must be another token.
@@ -124,10 +129,32 @@ pub struct Launch {
     pub security_groups: Vec<String>,
     /// What the instance reads from its metadata service, as it reads it; at most 16 KB.
     pub user_data: String,
+    /// The device of the AMI's root volume. Where it is given, the root volume is encrypted under
+    /// the second one's key, whether or not the AMI is encrypted, and dies with the instance; else
+    /// it is as the AMI has it.
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/AMIEncryption.html>
+    pub root_device: Option<String>,
     /// Its second volume.
     pub volume: NewVolume,
     /// Tags of the instance and of all that is made with it.
     pub tags: Tags,
+}
+
+/// Without the user data: the addresses in it are secrets.
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch")
+            .field("token", &self.token)
+            .field("image", &self.image)
+            .field("instance_type", &self.instance_type)
+            .field("subnet", &self.subnet)
+            .field("zone", &self.zone)
+            .field("security_groups", &self.security_groups)
+            .field("root_device", &self.root_device)
+            .field("volume", &self.volume)
+            .field("tags", &self.tags)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An empty encrypted volume that is made with its instance and dies with it.
@@ -210,7 +237,7 @@ impl Ec2 {
             .set_placement(placement)
             .set_security_group_ids((!groups.is_empty()).then(|| groups.clone()))
             .user_data(BASE64_STANDARD.encode(&launch.user_data))
-            .block_device_mappings(mapping(&launch.volume))
+            .set_block_device_mappings(Some(mappings(launch)))
             .metadata_options(metadata_options())
             // Its owner decides when it dies: what it wrote is looked at first.
             .instance_initiated_shutdown_behavior(types::ShutdownBehavior::Stop)
@@ -243,8 +270,27 @@ impl Ec2 {
         key: &str,
         value: &str,
     ) -> Result<Vec<Instance>, AwsError> {
-        let call = Call::new("ec2:DescribeInstances", format!("{key}={value}"));
         let filter = filter(format!("tag:{key}"), [value]);
+        self.instances_with(format!("{key}={value}"), filter).await
+    }
+
+    /// The account's instances that were launched with that client token, of whatever state: one at
+    /// most. None may be none yet, as in [`Ec2::instance`].
+    ///
+    /// # Errors
+    /// Those of DescribeInstances.
+    pub async fn instances_of_token(&self, token: &str) -> Result<Vec<Instance>, AwsError> {
+        let filter = filter("client-token", [token]);
+        self.instances_with(format!("client-token={token}"), filter)
+            .await
+    }
+
+    async fn instances_with(
+        &self,
+        what: String,
+        filter: types::Filter,
+    ) -> Result<Vec<Instance>, AwsError> {
+        let call = Call::new("ec2:DescribeInstances", what);
         let request = self.client.describe_instances();
         let request = request.filters(filter).max_results(PAGE);
         let ask = |token| request.clone().set_next_token(token).send();
@@ -256,6 +302,28 @@ impl Ec2 {
             instances.extend(self.instances(&call, page.reservations())?);
         }
         Ok(instances)
+    }
+
+    /// Stops an instance: its machine goes off some time after the answer, and its volumes stay. One
+    /// that is stopped, that is ending or that is not there is no error.
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StopInstances.html>
+    ///
+    /// # Errors
+    /// Those of StopInstances, among them `IncorrectInstanceState` where the instance is pending,
+    /// which can only be terminated; of DescribeInstances.
+    pub async fn stop(&self, id: &InstanceId) -> Result<(), AwsError> {
+        let call = Call::new("ec2:StopInstances", id);
+        let request = self.client.stop_instances().instance_ids(id.as_str());
+        let asked = self.caller.run(call, || request.clone().send());
+        match unless_missing(asked.await) {
+            Ok(_) => Ok(()),
+            // Said of one that is ending as of one that is pending.
+            Err(error) if is_about_state(&error) => match self.instance(id).await? {
+                Some(instance) if !instance.state.is_off() => Err(error),
+                _ => Ok(()),
+            },
+            Err(error) => Err(error),
+        }
     }
 
     /// Terminates an instance. One that is not there is no error; that it was launched a moment ago
@@ -357,18 +425,32 @@ fn is_about_capacity(error: &AwsError) -> bool {
     error.kind == Kind::Capacity || error.code.as_deref() == Some("Unsupported")
 }
 
-fn mapping(volume: &NewVolume) -> types::BlockDeviceMapping {
-    let ebs = types::EbsBlockDevice::builder()
-        .encrypted(true)
-        .kms_key_id(volume.key.as_str())
-        .volume_size(i32::try_from(volume.gib).unwrap_or(i32::MAX))
-        .volume_type(types::VolumeType::Gp3)
-        .delete_on_termination(true)
-        .build();
-    types::BlockDeviceMapping::builder()
-        .device_name(&volume.device)
-        .ebs(ebs)
-        .build()
+/// Whether the instance is in no state for what was asked.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>
+fn is_about_state(error: &AwsError) -> bool {
+    let code = error.code.as_deref();
+    matches!(code, Some("IncorrectInstanceState" | "IncorrectState"))
+}
+
+/// The root volume, where it is to be encrypted, and the second volume.
+fn mappings(launch: &Launch) -> Vec<types::BlockDeviceMapping> {
+    let NewVolume { device, gib, key } = &launch.volume;
+    let volume = || {
+        types::EbsBlockDevice::builder()
+            .encrypted(true)
+            .kms_key_id(key.as_str())
+            .volume_type(types::VolumeType::Gp3)
+            .delete_on_termination(true)
+    };
+    let at = |device: &str, volume: types::builders::EbsBlockDeviceBuilder| {
+        let mapping = types::BlockDeviceMapping::builder().device_name(device);
+        mapping.ebs(volume.build()).build()
+    };
+    let size = i32::try_from(*gib).unwrap_or(i32::MAX);
+    // Without a snapshot and a size: those are the AMI's.
+    let root = launch.root_device.iter().map(|root| at(root, volume()));
+    root.chain([at(device, volume().volume_size(size))])
+        .collect()
 }
 
 /// Version 2 of the metadata service only, and not for containers: their packets make one hop more.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`images`] | AMIs: described, registered, copied, deregistered |
 //! | [`snapshots`] | snapshots: described, deleted |
-//! | [`instances`] | instances: launched, described, terminated, and what they write on their console |
+//! | [`instances`] | instances: launched, described, stopped, terminated, and what they write on their console |
 //! | [`volumes`] | volumes: described, deleted, and snapshots made of them |
 //! | [`network`] | subnets, and whether a way leads out of them |
 //! | [`offers`] | which zones have an instance type, and what it runs |

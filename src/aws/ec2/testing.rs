@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::Filter;
 
 use super::{Ec2, Image, Instance, Launch, Launched, NewVolume, Registration, Snapshot, Subnet};
 use crate::arch::Arch;
-use crate::aws::names::{InstanceId, KeyArn, SnapshotId};
+use crate::aws::names::{KeyArn, SnapshotId};
 use crate::aws::retry::Call;
 use crate::aws::tags::Tags;
 
@@ -91,6 +91,7 @@ impl Ec2 {
             zone: None,
             security_groups: Vec::new(),
             user_data: "#!/bin/sh\n".to_owned(),
+            root_device: None,
             volume: NewVolume {
                 device: "/dev/sdf".to_owned(),
                 gib: 2,
@@ -106,12 +107,6 @@ impl Ec2 {
             Launched::Yes(instance) => instance,
             Launched::NoCapacity(why) => panic!("{why}"),
         }
-    }
-
-    /// Stops an instance.
-    pub(crate) async fn test_stop(&self, id: &InstanceId) {
-        let request = self.client.stop_instances().instance_ids(id.as_str());
-        request.send().await.expect("a stopped instance");
     }
 
     /// Gives a subnet a route table of its own that leads nowhere.

@@ -44,7 +44,7 @@ async fn an_instance_is_launched_and_ended() {
     assert_eq!(found.attached_to.as_ref(), Some(&instance.id));
     assert_eq!(found.tags, launch.tags);
 
-    ec2.test_stop(&instance.id).await;
+    ec2.stop(&instance.id).await.expect("it stops");
     let stopped = ec2.instance(&instance.id).await.expect("an answer");
     let stopped = stopped.expect("it is there");
     assert_eq!(stopped.state, InstanceState::Stopped);
@@ -59,6 +59,83 @@ async fn an_instance_is_launched_and_ended() {
     assert!(ended.state.is_ending() && ended.volumes.is_empty());
     assert_eq!(ec2.volume(volume).await.expect("an answer"), None);
     assert_eq!(cloud.calls("RunInstances").await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_root_volume_is_encrypted_at_launch() {
+    let (_cloud, ec2, launch) = cloud().await;
+    let root_of = async |launch: &Launch| {
+        let made = ec2.test_instance(launch).await.id;
+        let instance = ec2.instance(&made).await.expect("an answer");
+        let volumes = instance.expect("it is there").volumes;
+        assert_eq!(volumes.len(), 2);
+        let root = ec2.volume(&volumes["/dev/xvda"]).await;
+        (made, root.expect("an answer").expect("a volume"))
+    };
+    let (_, plain) = root_of(&launch).await;
+    assert_eq!((plain.gib, plain.encrypted, plain.key), (2, false, None));
+
+    let encrypted = Launch {
+        token: "two".to_owned(),
+        root_device: Some("/dev/xvda".to_owned()),
+        ..launch
+    };
+    let (instance, root) = root_of(&encrypted).await;
+    assert_eq!((root.gib, root.encrypted), (2, true));
+    assert_eq!(root.key.as_ref(), Some(&encrypted.volume.key));
+    assert_eq!(root.tags, encrypted.tags);
+    ec2.terminate(&instance).await.expect("it goes");
+    assert_eq!(ec2.volume(&root.id).await.expect("an answer"), None);
+}
+
+#[tokio::test]
+async fn what_is_off_is_stopped_already() {
+    let (cloud, ec2, launch) = cloud().await;
+    let id = ec2.test_instance(&launch).await.id;
+    let wrong_state = async |code| {
+        cloud.no_faults().await;
+        let error = json!({"error": {"status": 400, "code": code}});
+        let rule = json!({"operation": "StopInstances", "nth": 1, "action": error});
+        cloud.fault(rule).await;
+    };
+    // As of one that is pending.
+    for code in ["IncorrectInstanceState", "IncorrectState"] {
+        wrong_state(code).await;
+        let error = ec2.stop(&id).await.expect_err("it is not stopped");
+        assert_eq!(error.code.as_deref(), Some(code));
+    }
+    ec2.stop(&id).await.expect("it stops");
+    ec2.stop(&id).await.expect("it is stopped");
+    wrong_state("IncorrectInstanceState").await;
+    ec2.stop(&id).await.expect("it is stopped still");
+    ec2.terminate(&id).await.expect("it goes");
+    ec2.stop(&id).await.expect("it is ending");
+    let nobodys: InstanceId = "i-01234567".parse().expect("an id");
+    ec2.stop(&nobodys).await.expect("nothing to do");
+    assert_eq!(cloud.calls("StopInstances").await.len(), 7);
+}
+
+#[tokio::test]
+async fn an_instance_is_found_by_its_token() {
+    let (_cloud, ec2, launch) = cloud().await;
+    let of = async |token| ec2.instances_of_token(token).await.expect("an answer");
+    assert_eq!(of("one").await, []);
+    let id = ec2.test_instance(&launch).await.id;
+    let other = Launch {
+        token: "one*".to_owned(),
+        ..launch
+    };
+    let other = ec2.test_instance(&other).await.id;
+    ec2.terminate(&id).await.expect("it goes");
+    let [found] = &of("one").await[..] else {
+        panic!("one instance");
+    };
+    assert!(found.id == id && found.state.is_ending());
+    // Without wildcards.
+    let [found] = &of("one*").await[..] else {
+        panic!("one instance");
+    };
+    assert_eq!(found.id, other);
 }
 
 #[tokio::test]
@@ -231,6 +308,7 @@ async fn a_launch_asks_for_everything_at_once() {
     let launch = Launch {
         subnet: Some(subnet),
         security_groups: vec!["sg-1".to_owned()],
+        root_device: Some("/dev/xvda".to_owned()),
         ..launch
     };
     let request = ec2.launching(&launch);
@@ -250,4 +328,33 @@ async fn a_launch_asks_for_everything_at_once() {
     );
     assert_eq!(metadata.http_put_response_hop_limit(), Some(1));
     assert!(input.get_key_name().is_none() && input.get_iam_instance_profile().is_none());
+    let mappings = input.get_block_device_mappings().iter().flatten();
+    let volumes: Vec<_> = mappings
+        .map(|mapping| (mapping.device_name(), mapping.ebs().expect("a volume")))
+        .collect();
+    let [(Some("/dev/xvda"), root), (Some("/dev/sdf"), second)] = volumes[..] else {
+        panic!("{volumes:?}");
+    };
+    assert_eq!((root.volume_size(), second.volume_size()), (None, Some(2)));
+    for volume in [root, second] {
+        assert_eq!(volume.kms_key_id(), Some(launch.volume.key.as_str()));
+        assert_eq!(volume.encrypted(), Some(true));
+        assert_eq!(volume.delete_on_termination(), Some(true));
+        assert_eq!(volume.volume_type(), Some(&types::VolumeType::Gp3));
+        assert_eq!(volume.snapshot_id(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_launch_does_not_show_its_secrets() {
+    let (_cloud, _ec2, launch) = cloud().await;
+    let launch = Launch {
+        user_data: "https://bucket/job?X-Amz-Signature=1".to_owned(),
+        ..launch
+    };
+    let text = format!("{launch:?}");
+    assert!(
+        text.contains("t3.micro") && !text.contains("X-Amz"),
+        "{text}"
+    );
 }

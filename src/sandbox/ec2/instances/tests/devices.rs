@@ -1,6 +1,7 @@
 use super::Lab;
 use crate::sandbox::ec2::images::BlockDevice;
 use crate::sandbox::ec2::instances::devices::{Known, plan};
+use crate::sandbox::service::Service;
 
 fn device(name: &str) -> BlockDevice {
     BlockDevice {
@@ -156,4 +157,73 @@ fn mappings_that_cannot_be() {
     ] {
         assert_eq!(planned(asked.clone()), Err(code.to_owned()), "{asked:?}");
     }
+}
+
+/// The root volume of an instance that is launched with the root device mapped so, as
+/// `snapshot size type key`.
+fn root_volume(lab: &Lab, image: &str, ebs: &[(&str, &str)]) -> [String; 4] {
+    let names: Vec<String> = ebs
+        .iter()
+        .map(|(name, _)| format!("BlockDeviceMapping.1.Ebs.{name}"))
+        .collect();
+    let mut params = vec![
+        ("ImageId", image),
+        ("BlockDeviceMapping.1.DeviceName", "/dev/xvda"),
+    ];
+    let ebs = names.iter().map(String::as_str).zip(ebs);
+    params.extend(ebs.map(|(name, (_, value))| (name, *value)));
+    let id = lab.launched(&params);
+    let volume = lab.member(&id, "blockDeviceMapping/item[0]/ebs/volumeId");
+    let volume = lab.ok("DescribeVolumes", &[("VolumeId.1", &volume)]);
+    ["snapshotId", "size", "volumeType", "kmsKeyId"].map(|member| {
+        let member = volume.get(&format!("volumeSet/item[0]/{member}"));
+        member.unwrap_or_default().to_owned()
+    })
+}
+
+#[test]
+fn a_root_device_is_encrypted_and_keeps_the_images_content() {
+    let mut lab = Lab::new();
+    let key = || {
+        let made = lab.bed.json(
+            Service::Kms,
+            "publisher",
+            "us-east-1",
+            "CreateKey",
+            serde_json::json!({}),
+        );
+        let arn = made.expect("a key")["KeyMetadata"]["Arn"].clone();
+        arn.as_str().expect("an ARN").to_owned()
+    };
+    let (first, second) = (key(), key());
+    let encrypted = |key| {
+        vec![
+            ("Encrypted", "true"),
+            ("KmsKeyId", key),
+            ("VolumeType", "gp3"),
+        ]
+    };
+    let copy = lab.ok(
+        "CopySnapshot",
+        &[
+            ("SourceRegion", "us-east-1"),
+            ("SourceSnapshotId", &lab.snapshot),
+            ("Encrypted", "true"),
+            ("KmsKeyId", &first),
+        ],
+    );
+    let copy = copy.text("snapshotId").to_owned();
+    let (plain, plain_image) = (lab.snapshot.clone(), lab.image.clone());
+    lab.snapshot = copy.clone();
+    let encrypted_image = lab.register("encrypted", &[("EnaSupport", "true")]);
+    for (image, snapshot, key) in [
+        (&plain_image, &plain, &first),
+        (&encrypted_image, &copy, &first),
+        (&encrypted_image, &copy, &second),
+    ] {
+        let root = root_volume(&lab, image, &encrypted(key));
+        assert_eq!(root, [snapshot, "2", "gp3", key]);
+    }
+    let root = root_volume(&lab, &plain_image, &[("VolumeType", "gp3")]);
+    assert_eq!(root, [plain.as_str(), "2", "gp3", ""]);
 }
