@@ -28,6 +28,7 @@ use super::names::{AccountId, Region};
 use super::retry::{Call, Caller};
 
 pub use facts::{BucketFacts, Encryption};
+pub use presign::ObjectSeen;
 
 /// A client in a Region.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct S3 {
     caller: Caller,
     client: aws_sdk_s3::Client,
     total: Option<Duration>,
+    /// Where presigned URLs lead, if not where this client's calls go.
+    signs_for: Option<String>,
 }
 
 /// A bucket, as calls name it.
@@ -101,11 +104,11 @@ impl S3 {
             .interceptor(caller.session.interceptor())
             .build();
         let client = aws_sdk_s3::Client::from_conf(config);
-        let total = None;
         S3 {
             caller,
             client,
-            total,
+            total: None,
+            signs_for: None,
         }
     }
 
@@ -118,6 +121,17 @@ impl S3 {
     pub fn within(&self, total: Duration) -> S3 {
         S3 {
             total: Some(total),
+            ..self.clone()
+        }
+    }
+
+    /// A client whose presigned URLs lead to another endpoint, as those need who reach S3 another
+    /// way: an interface endpoint of their network, an address of their machine. Its calls go where
+    /// they went.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/privatelink-interface-endpoints.html>
+    pub fn at(&self, endpoint: &str) -> S3 {
+        S3 {
+            signs_for: Some(endpoint.to_owned()),
             ..self.clone()
         }
     }
@@ -330,6 +344,31 @@ impl S3 {
             Err(error) if error.code.as_deref() == Some("NoSuchKey") => Ok(true),
             Err(error) if error.kind == Kind::Conflict => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes an object, whatever its content; in a bucket with versions, the older ones stay. That
+    /// it is gone already is as good.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html>
+    ///
+    /// # Errors
+    /// AWS's.
+    pub async fn remove(&self, bucket: &BucketAddress, key: &str) -> Result<(), AwsError> {
+        let call = self.call("s3:DeleteObject", bucket, key);
+        let answer = self
+            .caller
+            .run(call, || {
+                self.client
+                    .delete_object()
+                    .bucket(&bucket.name)
+                    .key(key)
+                    .set_expected_bucket_owner(bucket.owner_text())
+                    .send()
+            })
+            .await;
+        match answer {
+            Err(error) if error.code.as_deref() != Some("NoSuchKey") => Err(error),
+            _ => Ok(()),
         }
     }
 

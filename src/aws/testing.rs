@@ -75,6 +75,30 @@ impl Cloud {
         (status, answer.bytes().await.expect("a body").to_vec())
     }
 
+    /// Calls a URL of another endpoint, which leads here: the sandbox is told that one's host.
+    pub(crate) async fn http_as_named(
+        &self,
+        method: &str,
+        url: &str,
+        body: &[u8],
+    ) -> (u16, Vec<u8>) {
+        let (_, rest) = url.split_once("://").expect("a scheme");
+        let (host, path) = rest.split_once('/').expect("a path");
+        let method = method.parse().expect("a method");
+        let call = self
+            .http
+            .request(method, format!("{}/{path}", self.endpoint()));
+        let call = call.header("host", host).body(body.to_vec());
+        let answer = call.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.bytes().await.expect("a body").to_vec())
+    }
+
+    /// Where the sandbox is.
+    pub(crate) fn endpoint(&self) -> String {
+        self.sandbox.endpoint()
+    }
+
     /// A folder for the test's files.
     pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()

@@ -55,6 +55,26 @@ async fn writes_depend_on_what_is_there() {
 }
 
 #[tokio::test]
+async fn what_is_removed_may_be_anything_or_nothing() {
+    let (cloud, s3, bucket) = cloud().await;
+    let put = s3.put(&bucket, "a", "text/plain", "1", &Condition::Always);
+    written(put.await.expect("written"));
+    cloud
+        .fault(json!({"operation": "DeleteObject", "nth": 1, "action": "close-after"}))
+        .await;
+    s3.remove(&bucket, "a").await.expect("removed");
+    s3.remove(&bucket, "a").await.expect("gone");
+    assert_eq!(s3.get(&bucket, "a", 1).await.expect("an answer"), None);
+    assert_eq!(cloud.calls("DeleteObject").await.len(), 3);
+    let nowhere = BucketAddress {
+        name: "nowhere".to_owned(),
+        ..bucket
+    };
+    let error = s3.remove(&nowhere, "a").await.expect_err("no bucket");
+    assert_eq!(error.code.as_deref(), Some("NoSuchBucket"));
+}
+
+#[tokio::test]
 async fn writes_whose_answers_are_lost_are_done_once() {
     let (cloud, s3, bucket) = cloud().await;
     let mut condition = Condition::Absent;

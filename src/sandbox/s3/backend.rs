@@ -126,11 +126,18 @@ impl S3Host for Backend {
     }
 }
 
-/// The bucket that a host names: `bucket.localhost:4566` or `bucket.s3.<…>`.
+/// The bucket that a host names: `bucket.localhost:4566`, `bucket.s3.<…>`, or that of an interface
+/// endpoint, `<…>.bucket.vpce-<…>.s3.<…>.vpce.<…>`.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/privatelink-interface-endpoints.html>
 pub fn bucket_of_host(host: &str) -> Option<&str> {
     let host = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    if let Some((bucket, _)) = host.split_once(".s3.") {
-        return Some(bucket);
+    if let Some((before, after)) = host.split_once(".s3.") {
+        if !after.contains(".vpce.") {
+            return Some(before);
+        }
+        return before
+            .rsplit_once(".bucket.vpce-")
+            .map(|(bucket, _)| bucket);
     }
     host.strip_suffix(".localhost")
         .filter(|rest| *rest != "s3" && !rest.is_empty())

@@ -63,6 +63,18 @@ fn of_requests() {
             "ListObjects",
         ),
         ("GET", "/b", "host: s3.localhost", "ListObjects"),
+        (
+            "GET",
+            "/k",
+            "host: b.c.bucket.vpce-1a2b-5e6f.s3.us-east-1.vpce.amazonaws.com",
+            "GetObject",
+        ),
+        (
+            "GET",
+            "/b",
+            "host: bucket.vpce-1a2b-5e6f.s3.us-east-1.vpce.amazonaws.com",
+            "ListObjects",
+        ),
     ] {
         let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
         let mut headers = HeaderMap::new();
