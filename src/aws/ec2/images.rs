@@ -3,7 +3,10 @@
 use std::fmt;
 
 use aws_sdk_ec2::operation::describe_images::DescribeImagesOutput;
+use aws_sdk_ec2::operation::describe_images::builders::DescribeImagesFluentBuilder;
 use aws_sdk_ec2::types::{self, ResourceType};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::{Ec2, PAGE, filter, specification, tags_from};
 use crate::arch::Arch;
@@ -12,7 +15,7 @@ use crate::aws::names::{AccountId, AmiId, KeyArn, Region, SnapshotId};
 use crate::aws::retry::Call;
 use crate::aws::tags::{self, Tags};
 
-/// An AMI, as DescribeImages shows it to its owner.
+/// An AMI, as DescribeImages shows it to those who may use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// Its id.
@@ -39,6 +42,8 @@ pub struct Image {
     pub description: Option<String>,
     /// Whose it is.
     pub owner: Option<AccountId>,
+    /// When it was made.
+    pub created: Option<OffsetDateTime>,
     /// Its tags, as the caller's account sees them.
     pub tags: Tags,
     /// Its disks.
@@ -182,8 +187,8 @@ pub struct ImageCopy<'a> {
 }
 
 impl Ec2 {
-    /// The AMI of that id, of whatever state, whoever's it is. None if there is none, or none that
-    /// the account may see.
+    /// The AMI of that id, of whatever state, whoever's it is: the account's own, or one that is
+    /// public or shared with it. None if there is none, or none that the account may see.
     ///
     /// # Errors
     /// Those of DescribeImages.
@@ -234,6 +239,36 @@ impl Ec2 {
         self.own_images(&list.join(","), filter).await
     }
 
+    /// The newest AMI of an owner's whose name is of a pattern, with `*` and `?` for wildcards:
+    /// available, for machines of that architecture, and not deprecated unless it is the account's
+    /// own. `owner` is an account's id, `self`, or an alias as `amazon`.
+    /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeImages.html>
+    ///
+    /// # Errors
+    /// Those of DescribeImages.
+    pub async fn newest_image(
+        &self,
+        owner: &str,
+        name: &str,
+        arch: Arch,
+    ) -> Result<Option<Image>, AwsError> {
+        let call = Call::new("ec2:DescribeImages", format!("{name} of {owner}"));
+        // Taken as it is, where `filter` takes names without wildcards.
+        let pattern = types::Filter::builder().name("name").values(name).build();
+        let request = self
+            .client
+            .describe_images()
+            .owners(owner)
+            .filters(pattern)
+            .filters(filter("architecture", [architecture(arch)]))
+            .filters(filter("state", ["available"]))
+            .filters(filter("virtualization-type", ["hvm"]))
+            .max_results(PAGE);
+        let images = self.all_images(&call, request).await?;
+        let age = |image: &Image| (image.created, image.id.clone());
+        Ok(images.into_iter().max_by_key(age))
+    }
+
     pub(super) async fn own_images(
         &self,
         what: &str,
@@ -242,14 +277,21 @@ impl Ec2 {
         let call = Call::new("ec2:DescribeImages", what);
         let request = self.client.describe_images().owners("self").filters(filter);
         let request = request.include_deprecated(true).include_disabled(true);
-        let request = request.max_results(PAGE);
+        self.all_images(&call, request.max_results(PAGE)).await
+    }
+
+    async fn all_images(
+        &self,
+        call: &Call,
+        request: DescribeImagesFluentBuilder,
+    ) -> Result<Vec<Image>, AwsError> {
         let ask = |token| request.clone().set_next_token(token).send();
         let mut images = Vec::new();
         for page in self
-            .pages(&call, ask, DescribeImagesOutput::next_token)
+            .pages(call, ask, DescribeImagesOutput::next_token)
             .await?
         {
-            images.extend(self.images(&call, page.images())?);
+            images.extend(self.images(call, page.images())?);
         }
         Ok(images)
     }
@@ -404,6 +446,9 @@ impl Ec2 {
             tpm: text(image.tpm_support().map(|tpm| tpm.as_str())),
             description: text(image.description()),
             owner: image.owner_id().and_then(|owner| owner.parse().ok()),
+            created: image
+                .creation_date()
+                .and_then(|date| OffsetDateTime::parse(date, &Rfc3339).ok()),
             tags: tags_from(image.tags()),
             mappings: image
                 .block_device_mappings()

@@ -2,11 +2,13 @@
 //! everything.
 
 use aws_sdk_ebs::types::Tag;
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::types::{
+    Filter, LaunchPermission, LaunchPermissionModifications, PermissionGroup,
+};
 
 use super::{Ec2, Image, Instance, Launch, Launched, NewVolume, Registration, Snapshot, Subnet};
 use crate::arch::Arch;
-use crate::aws::names::{KeyArn, SnapshotId};
+use crate::aws::names::{AccountId, AmiId, KeyArn, SnapshotId};
 use crate::aws::retry::Call;
 use crate::aws::tags::Tags;
 
@@ -123,6 +125,28 @@ impl Ec2 {
             .send()
             .await
             .expect("an association");
+    }
+
+    /// Shares an AMI with an account.
+    pub(crate) async fn test_share(&self, image: &AmiId, account: &AccountId) {
+        let permission = LaunchPermission::builder().user_id(account.as_str());
+        self.test_permit(image, permission.build()).await;
+    }
+
+    /// Makes an AMI public.
+    pub(crate) async fn test_make_public(&self, image: &AmiId) {
+        let request = self.client.disable_image_block_public_access();
+        request.send().await.expect("public images are allowed");
+        let permission = LaunchPermission::builder().group(PermissionGroup::All);
+        self.test_permit(image, permission.build()).await;
+    }
+
+    async fn test_permit(&self, image: &AmiId, permission: LaunchPermission) {
+        let permissions = LaunchPermissionModifications::builder().add(permission);
+        let request = self.client.modify_image_attribute();
+        let request = request.image_id(image.as_str());
+        let request = request.launch_permission(permissions.build());
+        request.send().await.expect("a permission");
     }
 
     /// Disables an AMI.

@@ -47,6 +47,7 @@ fn right() -> Found {
         tpm: None,
         description: None,
         owner: None,
+        created: None,
         tags: wanted.tags.clone(),
         mappings: vec![Mapping {
             device: "/dev/xvda".to_owned(),
