@@ -24,6 +24,7 @@ use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
+use time::OffsetDateTime;
 
 use super::error::AwsError;
 use super::names::{AccountId, Region};
@@ -108,6 +109,15 @@ impl Aws {
     /// How far AWS's clock is ahead of this machine's, in seconds, as its last answer said.
     pub fn clock_skew(&self) -> i64 {
         self.session.0.skew.0.load(Ordering::Relaxed)
+    }
+
+    /// When the session's credentials end, and with them what they signed, such as presigned URLs:
+    /// none where they do not. If they end within `needed`, their source is asked once for other
+    /// ones; if it has none, or none that last as long, those that are held do.
+    pub async fn credentials_until(&self, needed: Duration) -> Option<OffsetDateTime> {
+        let held = &self.session.0.held.0;
+        let end = held.end(needed, SystemTime::now()).await;
+        end.map(OffsetDateTime::from)
     }
 
     /// EC2 in a Region.
@@ -344,18 +354,53 @@ impl HeldCredentials {
     }
 
     async fn renew(&self, generation: u64, now: SystemTime) -> bool {
+        let replaced = self.replace(generation, now).await;
+        if let Err(why) = &replaced {
+            tracing::warn!("the session has ended, and no other credentials could be had: {why}");
+        }
+        replaced.is_ok()
+    }
+
+    /// When the credentials end, after the source was asked for other ones if they end within
+    /// `needed`; unless it was asked a moment ago, when it had none that last longer.
+    async fn end(&self, needed: Duration, now: SystemTime) -> Option<SystemTime> {
+        let generation = self.generation.load(Ordering::Acquire);
+        if self.asks_for_longer(needed, now) {
+            // What is held may do.
+            if let Err(why) = self.replace(generation, now).await {
+                tracing::debug!("no credentials could be had that last longer: {why}");
+            }
+        }
+        self.state().held.as_ref().and_then(Credentials::expiry)
+    }
+
+    /// Whether the source is to be asked because what is held ends within `needed`. Then nobody else
+    /// asks it for a while.
+    fn asks_for_longer(&self, needed: Duration, now: SystemTime) -> bool {
+        let mut state = self.state();
+        let expiry = state.held.as_ref().and_then(Credentials::expiry);
+        let left = expiry.map(|expiry| expiry.duration_since(now).unwrap_or_default());
+        let is_short = state.held.is_none() || left.is_some_and(|left| left < needed);
+        let is_resting = state.rests_until.is_some_and(|until| now < until);
+        let asks = is_short && !is_resting;
+        if asks {
+            state.rests_until = Some(rest(expiry, now));
+        }
+        asks
+    }
+
+    /// Asks the source for other credentials than those of that generation. If there are none, why.
+    async fn replace(&self, generation: u64, now: SystemTime) -> Result<(), String> {
         let _alone = self.fetching.lock().await;
         if self.generation.load(Ordering::Acquire) != generation {
             // Another call has done it.
-            return true;
+            return Ok(());
         }
-        let why = match self.fetch().await {
-            Ok(fresh) if self.keep(&fresh, now) => return true,
-            Ok(_) => "their source has the same ones still".to_owned(),
-            Err(error) => chain(&error),
-        };
-        tracing::warn!("the session has ended, and no other credentials could be had: {why}");
-        false
+        match self.fetch().await {
+            Ok(fresh) if self.keep(&fresh, now) => Ok(()),
+            Ok(_) => Err("their source has the same ones still".to_owned()),
+            Err(error) => Err(chain(&error)),
+        }
     }
 
     fn look(&self, now: SystemTime) -> (Step, Option<Credentials>) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::aws::testing::Cloud;
 
 /// A source that says the next of these each time, and then the last again and again.
 #[derive(Debug)]
@@ -168,6 +169,56 @@ async fn a_session_that_ended_is_renewed_once_if_there_are_others() {
         assert_eq!(renewed, is_renewed, "{generation}");
         assert_eq!(asked.load(Ordering::Acquire), times, "{generation}");
     }
+}
+
+#[tokio::test]
+async fn credentials_that_end_too_soon_are_exchanged_if_there_are_others() {
+    let (held, asked) = held(&[
+        until("first", 3600),
+        until("second", 7200),
+        None,
+        until("second", 7200),
+        until("third", 10_000),
+    ]);
+    for (now, needed, times, end) in [
+        // There are none yet.
+        (0, 10, 1, 3600),
+        (40, 3560, 1, 3600),
+        (40, 3561, 2, 7200),
+        // The source was asked a moment ago.
+        (69, 7200, 2, 7200),
+        // It fails, and is not asked again at once.
+        (70, 7200, 3, 7200),
+        (99, 7200, 3, 7200),
+        // It has the same ones.
+        (100, 7200, 4, 7200),
+        (130, 7200, 5, 10_000),
+        (160, 3600, 5, 10_000),
+    ] {
+        let found = held.end(Duration::from_secs(needed), at(now)).await;
+        assert_eq!(found, Some(at(end)), "{now} {needed}");
+        assert_eq!(asked.load(Ordering::Acquire), times, "{now} {needed}");
+    }
+    assert_eq!(held.generation.load(Ordering::Acquire), 3);
+}
+
+#[tokio::test]
+async fn credentials_that_do_not_end_are_not_exchanged() {
+    let forever = Credentials::new("id", "secret", None, None, "a test");
+    let (held, asked) = held(&[Some(forever)]);
+    for now in [0, 1000] {
+        let year = Duration::from_secs(365 * 86_400);
+        assert_eq!(held.end(year, at(now)).await, None);
+    }
+    assert_eq!(asked.load(Ordering::Acquire), 1);
+}
+
+#[tokio::test]
+async fn a_session_tells_when_it_ends() {
+    let cloud = Cloud::start().await;
+    let hour = Duration::from_secs(3600);
+    // An access key's own: none.
+    assert_eq!(cloud.aws().await.credentials_until(hour).await, None);
 }
 
 #[test]
