@@ -1,6 +1,6 @@
-//! One writer for a line: a lease in the bucket, renewed while a run goes on.
+//! One writer for a line, and one run for a build: a lease in the bucket, renewed while a run goes on.
 //!
-//! The lease is an object, `leases/<line>.json`. It is made under `If-None-Match`, and renewed,
+//! The lease is an object, `leases/<line>.json` or `leases/builds/<build>.json`. It is made under `If-None-Match`, and renewed,
 //! taken over and removed under `If-Match`, so that it changes hands only from a state that the new
 //! holder has seen. It has expired when it was not renewed for its time, by S3's clock alone: when S3
 //! says it was written, against what S3 says is now.
@@ -14,6 +14,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -21,7 +22,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::bucket::{Bucket, BucketError, keys};
+use super::bucket::{Bucket, BucketError};
 use super::holder::Holder;
 use super::release::Line;
 use crate::aws::Region;
@@ -45,12 +46,12 @@ pub enum LeaseError {
     Bucket(#[from] BucketError),
     /// Another run holds it.
     #[error(
-        "{line} is being published by {holder} since {}: its lease {object} in {region} holds until \
-         {} if it is not renewed", told(.since), told(.expires)
+        "{of} by {holder} since {}: its lease {object} in {region} holds until {} if it is not \
+         renewed", told(.since), told(.expires)
     )]
     Held {
-        /// The line.
-        line: Line,
+        /// What the lease is of.
+        of: Of,
         /// Who.
         holder: Box<Holder>,
         /// Since when.
@@ -80,16 +81,55 @@ impl LeaseError {
         match self {
             LeaseError::Bucket(error) => error.advice(),
             LeaseError::Held { expires, .. } => Some(format!(
-                "wait until that run is done and run the same command again: what it has published \
-                 is found; if it was killed, its lease expires at {}",
+                "wait until that run is done and run the same command again: what it has made is \
+                 found; if it was killed, its lease expires at {}",
                 told(expires)
             )),
             LeaseError::Lost { .. } => Some(
-                "see that nothing else publishes the same line, then run the same command again; \
+                "see that nothing else does the same, then run the same command again; \
                  it goes on where this one stopped"
                     .to_owned(),
             ),
         }
+    }
+}
+
+/// What a lease is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Of {
+    name: String,
+    doing: &'static str,
+    folder: &'static str,
+}
+
+impl Of {
+    /// Publishing in a line.
+    pub fn line(line: &Line) -> Of {
+        Of {
+            name: line.to_string(),
+            doing: "published",
+            folder: "",
+        }
+    }
+
+    /// A build on an instance, by its id.
+    pub fn build(id: &str) -> Of {
+        Of {
+            name: id.to_owned(),
+            doing: "built",
+            folder: "builds/",
+        }
+    }
+
+    /// The object's key, without the bucket's prefix.
+    pub(super) fn key(&self) -> String {
+        format!("leases/{}{}.json", self.folder, self.name)
+    }
+}
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is being {}", self.name, self.doing)
     }
 }
 
@@ -109,12 +149,12 @@ pub struct Lease {
 #[derive(Debug, Clone)]
 struct Place {
     bucket: Bucket,
-    line: Line,
+    of: Of,
     ttl: Duration,
 }
 
 impl Lease {
-    /// Takes the lease of a line, from nobody, from a run whose lease has expired, or from one that
+    /// Takes a lease, from nobody, from a run whose lease has expired, or from one that
     /// is seen to be dead. A run that has it already gets it again. `ttl` is how long it holds after
     /// its last renewal, in whole seconds, at least one.
     ///
@@ -122,13 +162,13 @@ impl Lease {
     /// Another run holds it; the bucket's.
     pub async fn acquire(
         bucket: &Bucket,
-        line: &Line,
+        of: Of,
         holder: Holder,
         ttl: Duration,
     ) -> Result<Lease, LeaseError> {
         let place = Place {
             bucket: bucket.clone(),
-            line: line.clone(),
+            of,
             ttl: Duration::from_secs(ttl.as_secs().max(1)),
         };
         let mut condition = Condition::Absent;
@@ -158,7 +198,7 @@ impl Lease {
                 }
             };
         }
-        Err(place.bucket.contended(&keys::lease(line)).into())
+        Err(place.bucket.contended(&place.of.key()).into())
     }
 
     fn held(place: Place, holder: Holder, renewal: Renewal) -> Lease {
@@ -222,12 +262,12 @@ impl Drop for Lease {
 
 impl Place {
     fn url(&self) -> String {
-        self.bucket.url(&keys::lease(&self.line))
+        self.bucket.url(&self.of.key())
     }
 
     /// What the lease says, and how old that is.
     async fn read(&self) -> Result<Option<(Terms, ETag, time::Duration)>, LeaseError> {
-        let found = self.bucket.lease(&self.line).await?;
+        let found = self.bucket.lease(&self.of).await?;
         let found = found.map(|(terms, object)| {
             let age = self.bucket.now() - object.modified;
             (terms, object.etag, age)
@@ -236,13 +276,13 @@ impl Place {
     }
 
     async fn remove(&self, etag: &ETag) -> Result<bool, LeaseError> {
-        Ok(self.bucket.remove_lease(&self.line, etag).await?)
+        Ok(self.bucket.remove_lease(&self.of, etag).await?)
     }
 
     fn held_by(&self, terms: Terms, age: time::Duration) -> LeaseError {
         let left = terms.ttl() - age;
         LeaseError::Held {
-            line: self.line.clone(),
+            of: self.of.clone(),
             since: terms.acquired,
             expires: OffsetDateTime::now_utc() + left,
             holder: Box::new(terms.holder),

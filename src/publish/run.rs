@@ -14,7 +14,7 @@ use super::complete::Publisher;
 use super::draft::Draft;
 use super::error::PublishError;
 use super::holder::{Holder, new_run_id};
-use super::lease::Lease;
+use super::lease::{self, Lease};
 use super::manifest::{Place, ReleaseManifest, Source, State};
 use super::outcome::{Outcome, Upload};
 use super::progress::Progress;
@@ -79,7 +79,7 @@ pub async fn publish(job: &Job<'_>, mut stop: Stop) -> Result<Outcome, PublishEr
     }?;
     let ttl = Duration::from_secs(job.publisher.lease_seconds);
     let holder = Holder::here(&run, "publish");
-    let lease = Lease::acquire(&ready.bucket, &ready.line, holder, ttl).await?;
+    let lease = Lease::acquire(&ready.bucket, lease::Of::line(&ready.line), holder, ttl).await?;
     let result = tokio::select! {
         biased;
         lost = lease.lost() => Err(lost.into()),
@@ -463,7 +463,7 @@ impl Subject {
     pub fn about(&self) -> Option<About> {
         match self {
             Subject::Image(image) => Some(About::image(&image.manifest)),
-            Subject::Snapshot(_, about) | Subject::Ami(_, _, about) => Some(about.clone()),
+            Subject::Snapshot(_, about, _) | Subject::Ami(_, _, about) => Some(about.clone()),
             Subject::Release(_) => None,
         }
     }

@@ -31,10 +31,6 @@ pub fn source(line: &Line, source: &Source) -> String {
     format!("sources/{id}/{line}.json")
 }
 
-pub fn lease(line: &Line) -> String {
-    format!("leases/{line}.json")
-}
-
 /// The releases that manifests are there of; what else lies there is not ours to judge.
 fn releases<'a>(keys: impl Iterator<Item = &'a str>) -> BTreeSet<ReleaseId> {
     let id = |key: &'a str| {

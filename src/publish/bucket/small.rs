@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bucket, BucketError, error, keys};
 use crate::aws::s3::{Condition, ETag, Object, Put};
-use crate::publish::lease::Terms;
+use crate::publish::lease::{Of, Terms};
 use crate::publish::manifest::Source;
 use crate::publish::release::{Line, ReleaseId};
 
@@ -52,22 +52,22 @@ impl Bucket {
         Ok(matches!(put, Put::Written(_)))
     }
 
-    /// A line's lease, and the object that it is in.
+    /// A lease, and the object that it is in.
     pub(in crate::publish) async fn lease(
         &self,
-        line: &Line,
+        of: &Of,
     ) -> Result<Option<(Terms, Object)>, BucketError> {
-        let key = keys::lease(line);
+        let key = of.key();
         let Some(object) = self.get(&key).await? else {
             return Ok(None);
         };
         Ok(Some((self.parse(&key, &object.bytes)?, object)))
     }
 
-    /// Writes a line's lease, or gives up after `within`.
+    /// Writes a lease, or gives up after `within`.
     pub(in crate::publish) async fn put_lease(
         &self,
-        line: &Line,
+        of: &Of,
         terms: &Terms,
         condition: &Condition,
         within: Duration,
@@ -76,16 +76,16 @@ impl Bucket {
             s3: self.s3.within(within),
             ..self.clone()
         };
-        quick.put_json(&keys::lease(line), terms, condition).await
+        quick.put_json(&of.key(), terms, condition).await
     }
 
-    /// Removes a line's lease. False if it is not that one any more.
+    /// Removes a lease. False if it is not that one any more.
     pub(in crate::publish) async fn remove_lease(
         &self,
-        line: &Line,
+        of: &Of,
         etag: &ETag,
     ) -> Result<bool, BucketError> {
-        let key = format!("{}{}", self.prefix, keys::lease(line));
+        let key = format!("{}{}", self.prefix, of.key());
         Ok(self.s3.delete(&self.address, &key, etag).await?)
     }
 }

@@ -53,7 +53,7 @@ impl Renewal {
 
     /// Writes the lease as of now; gives up when its time is over.
     pub async fn write(&self, condition: &Condition) -> Result<Put, LeaseError> {
-        let Place { bucket, line, ttl } = &self.place;
+        let Place { bucket, of, ttl } = &self.place;
         let terms = Terms {
             holder: self.holder.clone(),
             acquired: self.acquired,
@@ -61,7 +61,7 @@ impl Renewal {
             expires_seconds: ttl.as_secs(),
         };
         let left = self.left();
-        Ok(bucket.put_lease(line, &terms, condition, left).await?)
+        Ok(bucket.put_lease(of, &terms, condition, left).await?)
     }
 
     /// What is left until nobody can count on the lease any more.

@@ -28,13 +28,17 @@ fn elsewhere(name: &str) -> Holder {
     }
 }
 
+fn of() -> Of {
+    Of::line(&line())
+}
+
 async fn acquire(bucket: &Bucket, holder: Holder, ttl: Duration) -> Result<Lease, LeaseError> {
-    Lease::acquire(bucket, &line(), holder, ttl).await
+    Lease::acquire(bucket, of(), holder, ttl).await
 }
 
 /// The run whose lease it is.
 async fn held_by(bucket: &Bucket) -> Option<String> {
-    let found = bucket.lease(&line()).await.expect("read");
+    let found = bucket.lease(&of()).await.expect("read");
     found.map(|(terms, _)| terms.holder.run)
 }
 
@@ -82,7 +86,7 @@ async fn of_two_runs_one_gets_the_lease_and_the_other_hears_who() {
         version: "1.23".to_owned(),
         ..line()
     };
-    let free = Lease::acquire(&bucket, &other, run("c"), LONG).await;
+    let free = Lease::acquire(&bucket, Of::line(&other), run("c"), LONG).await;
     free.expect("free").release().await.expect("released");
     lease.release().await.expect("released");
     assert_eq!(held_by(&bucket).await, None);
@@ -177,8 +181,8 @@ async fn usurp(bucket: &Bucket, name: &str) {
         renewed: OffsetDateTime::now_utc(),
         expires_seconds: 600,
     };
-    let line = line();
-    let put = bucket.put_lease(&line, &terms, &Condition::Always, LONG);
+    let of = of();
+    let put = bucket.put_lease(&of, &terms, &Condition::Always, LONG);
     put.await.expect("written");
 }
 
@@ -211,9 +215,9 @@ async fn a_removed_lease_is_lost() {
     let mut removed = false;
     while !removed {
         // It may be renewed in between.
-        let (_, object) = bucket.lease(&line()).await.expect("read").expect("there");
+        let (_, object) = bucket.lease(&of()).await.expect("read").expect("there");
         let etag = &object.etag;
-        removed = bucket.remove_lease(&line(), etag).await.expect("an answer");
+        removed = bucket.remove_lease(&of(), etag).await.expect("an answer");
     }
     let lost = lease.lost().await.to_string();
     assert!(lost.ends_with("is lost: somebody removed it"), "{lost}");
