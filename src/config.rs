@@ -1,5 +1,5 @@
-//! `alpine-ami.toml`: where this publisher's own profiles and overlays are, how AWS is called, and
-//! where releases go.
+//! `alpine-ami.toml`: where this publisher's own profiles and overlays are, how AWS is called,
+//! where releases go, and where images are built.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::assets::Assets;
 use crate::aws::settings::AwsSettings;
+use crate::builder::ec2::settings::BuildSettings;
 use crate::profile::Library;
 use crate::profile::error::{Mistake, toml_mistake};
 use crate::publish::settings::PublishSettings;
@@ -54,6 +55,9 @@ pub struct Config {
     /// Where releases go.
     #[serde(default)]
     pub publish: PublishSettings,
+    /// Build instances.
+    #[serde(default)]
+    pub build: BuildSettings,
 }
 
 /// Folders, relative to the configuration's own.
@@ -105,6 +109,9 @@ impl Config {
                     });
                 }
             }
+        }
+        for worker in config.build.workers.values_mut() {
+            *worker = base.join(&*worker);
         }
         Ok(config)
     }

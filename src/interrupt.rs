@@ -33,8 +33,9 @@ impl Stop {
 
     /// Waits until work is to end: why.
     pub async fn told(&mut self) -> &'static str {
-        match self.0.wait_for(Option::is_some).await {
-            Ok(why) => why.unwrap_or_default(),
+        let told = self.0.wait_for(Option::is_some).await;
+        match told.map(|why| why.unwrap_or_default()) {
+            Ok(why) => why,
             // Nobody is left who could tell.
             Err(_) => std::future::pending().await,
         }

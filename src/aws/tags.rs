@@ -15,6 +15,12 @@ pub const RUN: &str = "alpine-ami:run";
 pub const END_OF_LIFE: &str = "alpine-ami:end-of-life";
 /// SHA-256 of the image's bytes, or the snapshot or AMI that it came from.
 pub const SOURCE: &str = "alpine-ami:source";
+/// The build that a resource belongs to, which is of no release yet.
+pub const BUILD: &str = "alpine-ami:build";
+/// SHA-256 of the job that a build instance does.
+pub const JOB: &str = "alpine-ami:job";
+/// On what is kept after a failed build, for people to look at.
+pub const KEPT: &str = "alpine-ami:kept";
 /// What the console shows.
 pub const NAME: &str = "Name";
 
@@ -25,11 +31,7 @@ pub struct Tags(pub BTreeMap<String, String>);
 impl Tags {
     /// Tags of what belongs to a release.
     pub fn of_release(release: &str, run: &str, source: &str, end_of_life: OffsetDateTime) -> Tags {
-        let end = end_of_life
-            .replace_nanosecond(0)
-            .unwrap_or(end_of_life)
-            .format(&Rfc3339)
-            .expect("a time within the years that RFC 3339 can write");
+        let end = moment(end_of_life);
         let tags = [
             (NAME, release),
             (RELEASE, release),
@@ -43,8 +45,31 @@ impl Tags {
         )
     }
 
+    /// Tags of what is made for a build on an instance, which is of no release yet.
+    pub fn of_build(build: &str, run: &str, end_of_life: OffsetDateTime) -> Tags {
+        let end = moment(end_of_life);
+        let name = format!("build {build}");
+        let tags = [
+            (NAME, name.as_str()),
+            (BUILD, build),
+            (RUN, run),
+            (END_OF_LIFE, &end),
+        ];
+        Tags(
+            tags.map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+        )
+    }
+
     /// A tag's value.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
     }
+}
+
+/// A time as tags say it, to the second.
+pub fn moment(time: OffsetDateTime) -> String {
+    let time = time.replace_nanosecond(0).unwrap_or(time);
+    time.format(&Rfc3339)
+        .expect("a time within the years that RFC 3339 can write")
 }

@@ -317,6 +317,7 @@ impl Assembly<'_> {
             packages_digest: chosen.digest(),
             source_date_epoch: epoch,
             image: ImageFile::new(IMAGE, &scan),
+            snapshot: None,
             root: RootFileSystem {
                 uuid: disk.root_uuid.to_string(),
                 label: disk.root_label.clone(),

@@ -135,12 +135,14 @@ impl ProfileOptions {
     fn plan(&self, config: &Config, name: &str) -> Result<Plan, Failure> {
         Ok(Plan::new(&config.library(), &self.source(name))?)
     }
+}
 
+impl SourceOptions {
     fn overrides(&self) -> SourceOverrides {
         SourceOverrides {
-            mirrors: self.sources.mirror.clone(),
-            repositories: self.sources.repository.clone(),
-            key_dirs: self.sources.keys_dir.clone(),
+            mirrors: self.mirror.clone(),
+            repositories: self.repository.clone(),
+            key_dirs: self.keys_dir.clone(),
         }
     }
 }

@@ -101,7 +101,9 @@ impl PublishArgs {
         progress.say(format!("reading {}", self.source));
         let open = async {
             let subject = async {
-                let open = spawn_blocking(move || Subject::open(named, about, volume_gib));
+                let home = publisher.home.clone();
+                let open = move || Subject::open(named, about, volume_gib, &home);
+                let open = spawn_blocking(open);
                 Ok::<_, Failure>(open.await.expect("reading does not panic")?)
             };
             // Of two mistakes it is always that of the subject that is told.

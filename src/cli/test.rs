@@ -93,6 +93,23 @@ impl TestArgs {
         if image.is_file() {
             return Ok(image);
         }
+        if let Ok(Manifest {
+            snapshot: Some(snapshot),
+            ..
+        }) = Manifest::read(given)
+        {
+            return Err(Failure::bad_input(
+                format!(
+                    "the image of {} is in {}, not in a file",
+                    given.display(),
+                    snapshot.id
+                ),
+                Some(
+                    "publish it, and launch an instance of the AMI; or build it on this machine"
+                        .to_owned(),
+                ),
+            ));
+        }
         Err(Failure::bad_input(
             format!("there is no image {}", image.display()),
             Some("name a raw disk image, or a folder that `alpine-ami build` made".to_owned()),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
+use crate::aws::names::{KeyArn, Region, SnapshotId};
 use crate::blocks::{self, Scan};
 use crate::profile::{Check, Firmware};
 
@@ -40,8 +41,11 @@ pub struct Manifest {
     pub packages_digest: String,
     /// The time that stands in for the clock in the image, in seconds since 1970.
     pub source_date_epoch: u64,
-    /// The image file.
+    /// The image file, or what such a file would be where the image is in a snapshot.
     pub image: ImageFile,
+    /// Where the image is if not in a file: a build instance made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<BuiltSnapshot>,
     /// The root file system.
     pub root: RootFileSystem,
     /// The kernel.
@@ -82,6 +86,21 @@ impl ImageFile {
             sha256: scan.sha256.clone(),
         }
     }
+}
+
+/// A snapshot that holds an image from its first block on, with zeros behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltSnapshot {
+    /// Its id.
+    pub id: SnapshotId,
+    /// Where it is.
+    pub region: Region,
+    /// The key that it is encrypted under.
+    pub key: KeyArn,
+    /// The volume's size, in GiB.
+    pub volume_gib: u32,
+    /// The build that made it, as its tag says.
+    pub build: String,
 }
 
 /// The root file system.

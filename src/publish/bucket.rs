@@ -6,6 +6,9 @@
 //! | `releases/<release>/<name>` | what is attached to it, such as `files.json` |
 //! | `sources/<source>/<line>.json` | which release an image, snapshot or AMI is in that line |
 //! | `leases/<line>.json` | who is publishing in that line |
+//! | `leases/builds/<build>.json` | who is building it on an instance |
+//!
+//! What else lies there for builds is described in [`crate::builder::ec2::shelf`].
 //!
 //! Whatever may be written by two runs is written under a condition, so that neither loses what the
 //! other wrote. The bucket may keep versions; the lease alone then makes some hundred an hour, for
@@ -75,6 +78,16 @@ impl Bucket {
     /// The bucket as calls name it.
     pub fn address(&self) -> &BucketAddress {
         &self.address
+    }
+
+    /// Its objects.
+    pub(crate) fn s3(&self) -> &S3 {
+        &self.s3
+    }
+
+    /// A key as S3 has it: behind the prefix.
+    pub(crate) fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
     }
 
     /// The Region that it is to be in.

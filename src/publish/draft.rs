@@ -51,6 +51,7 @@ impl Draft {
         let shape = shape(job, &about, &source, &keys[home]).await?;
         let image = match job.subject {
             Subject::Image(image) => Some(image.manifest.clone()),
+            Subject::Snapshot(_, _, manifest) => manifest.as_deref().cloned(),
             _ => None,
         };
         let now = now.replace_nanosecond(0).unwrap_or(now);

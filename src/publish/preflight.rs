@@ -120,7 +120,7 @@ async fn tell_of_other_keys(
 pub(super) fn source(job: &Job<'_>) -> Option<Source> {
     match job.subject {
         Subject::Image(image) => Some(image.source()),
-        Subject::Snapshot(id, _) => Some(Source::Snapshot { id: id.clone() }),
+        Subject::Snapshot(id, ..) => Some(Source::Snapshot { id: id.clone() }),
         Subject::Ami(id, region, _) => Some(Source::Ami {
             id: id.clone(),
             region: region.clone().unwrap_or_else(|| job.publisher.home.clone()),

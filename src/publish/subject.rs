@@ -72,6 +72,18 @@ pub enum SubjectError {
         /// The volume's.
         volume_gib: u32,
     },
+    /// A build instance made it in another Region than images are published from.
+    #[error("{folder}: its snapshot {snapshot} is in {region}, and the home Region is {home}")]
+    Elsewhere {
+        /// The folder.
+        folder: PathBuf,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// Where it is.
+        region: Region,
+        /// The publisher's.
+        home: Region,
+    },
     /// A release id could not be read again.
     #[error("the version `{0}` cannot be part of a release id: it holds a hyphen")]
     Version(String),
@@ -94,6 +106,9 @@ impl SubjectError {
             SubjectError::TooLarge { .. } => {
                 "make the profile's disk.size smaller, or publish.volume_gib in alpine-ami.toml larger".to_owned()
             }
+            SubjectError::Elsewhere { region, .. } => format!(
+                "publish with `home = \"{region}\"`, or build it again in the home Region"
+            ),
             SubjectError::Version(_) => "take a version without a hyphen: --set version=…".to_owned(),
             SubjectError::Nameless(_) => {
                 "name the profile that it was made from: --profile NAME --arch ARCH".to_owned()
@@ -181,8 +196,9 @@ impl About {
 pub enum Subject {
     /// An image that was built here.
     Image(Box<Image>),
-    /// A snapshot in the home Region, and what is in it.
-    Snapshot(SnapshotId, About),
+    /// A snapshot in the home Region, and what is in it; with its manifest where a build instance
+    /// made it.
+    Snapshot(SnapshotId, About, Option<Box<Manifest>>),
     /// An AMI, in the home Region where none is named, and what is in it.
     Ami(AmiId, Option<Region>, About),
     /// A release that was begun.
@@ -198,13 +214,14 @@ impl Subject {
         named: Named,
         about: Option<About>,
         volume_gib: u32,
+        home: &Region,
     ) -> Result<Subject, SubjectError> {
         let about = |id: &str| about.ok_or_else(|| SubjectError::Nameless(id.to_owned()));
         Ok(match named {
-            Named::Folder(folder) => Subject::Image(Box::new(Image::open(&folder, volume_gib)?)),
+            Named::Folder(folder) => of_folder(&folder, volume_gib, home)?,
             Named::Snapshot(id) => {
                 let about = about(id.as_str())?;
-                Subject::Snapshot(id, about)
+                Subject::Snapshot(id, about, None)
             }
             Named::Ami(id, region) => {
                 let about = about(id.as_str())?;
@@ -213,6 +230,25 @@ impl Subject {
             Named::Release(id) => Subject::Release(id),
         })
     }
+}
+
+/// What was built: an image file, or a snapshot that a build instance made.
+fn of_folder(folder: &Path, volume_gib: u32, home: &Region) -> Result<Subject, SubjectError> {
+    let manifest = Manifest::read(folder)?;
+    let Some(snapshot) = &manifest.snapshot else {
+        let image = Image::with(folder, manifest, volume_gib)?;
+        return Ok(Subject::Image(Box::new(image)));
+    };
+    if snapshot.region != *home {
+        return Err(SubjectError::Elsewhere {
+            folder: folder.to_owned(),
+            snapshot: snapshot.id.clone(),
+            region: snapshot.region.clone(),
+            home: home.clone(),
+        });
+    }
+    let (id, about) = (snapshot.id.clone(), About::image(&manifest));
+    Ok(Subject::Snapshot(id, about, Some(Box::new(manifest))))
 }
 
 /// What of an image is not as its manifest says.
@@ -268,7 +304,10 @@ impl Image {
     /// # Errors
     /// It cannot be read, is another one, or has no room on the volume.
     pub fn open(folder: &Path, volume_gib: u32) -> Result<Image, SubjectError> {
-        let manifest = Manifest::read(folder)?;
+        Image::with(folder, Manifest::read(folder)?, volume_gib)
+    }
+
+    fn with(folder: &Path, manifest: Manifest, volume_gib: u32) -> Result<Image, SubjectError> {
         let path = folder.join(&manifest.image.file);
         let read = |source| SubjectError::Read {
             path: path.clone(),

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{LogFormat, Ui};
 use crate::aws::AwsError;
+use crate::builder::ec2::InstanceBuildError;
 use crate::builder::local::BuildError;
 use crate::builder::packages::PackagesError;
 use crate::builder::worker::WorkerError;
@@ -135,6 +136,16 @@ impl From<BuildError> for Failure {
         match error {
             BuildError::Keys(_) => Failure::bad_input(chain(&error), error.advice()),
             _ => Failure::failed(chain(&error), error.advice()),
+        }
+    }
+}
+
+impl From<InstanceBuildError> for Failure {
+    fn from(error: InstanceBuildError) -> Failure {
+        let advice = error.advice();
+        match error.is_bad_input() {
+            true => Failure::bad_input(chain(&error), advice),
+            false => Failure::failed(chain(&error), advice),
         }
     }
 }

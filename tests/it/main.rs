@@ -1,6 +1,7 @@
 //! Every integration test in one binary: each binary would link the whole program again.
 
 mod install;
+mod instance_build;
 mod machine;
 mod mirrors;
 mod profiles;

@@ -73,6 +73,13 @@ impl Snapshot {
     pub fn release(&self) -> Option<&str> {
         self.tags.get(tags::RELEASE)
     }
+
+    /// How much of it is done, in percent.
+    pub fn percent(&self) -> Option<f64> {
+        let progress = self.progress.as_deref()?;
+        let percent: f64 = progress.strip_suffix('%')?.parse().ok()?;
+        Some(percent).filter(|percent| percent.is_finite())
+    }
 }
 
 impl Ec2 {

@@ -1,5 +1,27 @@
-//! Building on EC2: a machine of its own assembles the image onto an encrypted disk of its own.
+//! Build instances: an image assembled in EC2, onto an encrypted volume that becomes a snapshot.
 //!
-//! [`user_data`] is the script that a build instance runs.
+//! | part | subject |
+//! |---|---|
+//! | [`settings`] | `[build]` in `alpine-ami.toml` |
+//! | [`site`], [`program`] | what instances need, looked at before anything is made; the worker's file |
+//! | [`run`] | one image, from its lease to its snapshot |
+//! | [`shelf`], [`stage`] | what lies in the bucket; the job of an instance |
+//! | [`user_data`] | the script that fetches and runs it |
+//! | [`launch`], [`follow`], [`finish`] | an instance, its words and its result, the snapshot of its volume |
+//! | [`error`] | why a build failed |
+//!
+//! Publisher's bucket, keys and leases are those of [`crate::publish`].
 
+pub mod error;
+pub mod finish;
+pub mod follow;
+pub mod launch;
+pub mod program;
+pub mod run;
+pub mod settings;
+pub mod shelf;
+pub mod site;
+pub mod stage;
 pub mod user_data;
+
+pub use error::InstanceBuildError;

@@ -77,7 +77,8 @@ impl BuildArgs {
         match self.on {
             BuildOn::Ec2 => ec2::run(&self, ui, config, plans),
             BuildOn::Local if self.keep_on_failure => {
-                let what = "--keep-on-failure keeps a build instance, and there is none on this machine";
+                let what =
+                    "--keep-on-failure keeps a build instance, and there is none on this machine";
                 let next = "leave it away, or build with --on ec2";
                 Err(Failure::bad_input(what, Some(next.to_owned())))
             }
@@ -130,7 +131,10 @@ impl BuildArgs {
         }
         if wanted.is_empty() {
             let next = Some("`alpine-ami profile list` shows what there is".to_owned());
-            return Err(Failure::bad_input("no profile is for that architecture", next));
+            return Err(Failure::bad_input(
+                "no profile is for that architecture",
+                next,
+            ));
         }
         let plan = |(name, arch): (String, Option<Arch>)| {
             let source = ProfileSource {

@@ -256,7 +256,7 @@ impl Errand<'_> {
             }
             let left = snapshot.as_ref().and_then(|snapshot| {
                 let mut forecast = forecast.lock().unwrap_or_else(PoisonError::into_inner);
-                forecast.left(Instant::now(), percent(snapshot)?)
+                forecast.left(Instant::now(), snapshot.percent()?)
             });
             let found = Found { image, snapshot };
             Ok(match (self.look(found).await?, left) {
@@ -431,13 +431,6 @@ impl Errand<'_> {
     fn tell(&self, at: String) {
         self.placing.progress.region(&self.target.region, at);
     }
-}
-
-/// How far a snapshot is, as AWS tells it: `37%`.
-fn percent(snapshot: &Snapshot) -> Option<f64> {
-    let progress = snapshot.progress.as_deref()?;
-    let percent: f64 = progress.strip_suffix('%')?.parse().ok()?;
-    Some(percent).filter(|percent| percent.is_finite())
 }
 
 /// Whether AWS takes no more copies only for the time being. The number of AMIs in a Region has a

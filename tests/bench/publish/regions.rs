@@ -110,6 +110,7 @@ fn build_folder(folder: &Path, image: &Path) -> std::path::PathBuf {
         packages_digest: String::new(),
         source_date_epoch: 0,
         image: ImageFile::new(IMAGE, &blocks::scan(&file).expect("read")),
+        snapshot: None,
         root: RootFileSystem {
             uuid: String::new(),
             label: "root".to_owned(),

@@ -3,7 +3,7 @@
 mod bad_input;
 mod doctor;
 mod faults;
-mod house;
+pub mod house;
 mod incremental;
 mod kill;
 mod life;

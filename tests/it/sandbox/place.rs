@@ -47,6 +47,16 @@ impl Place {
         place
     }
 
+    /// One whose instances are processes of this machine.
+    pub fn with_processes() -> Place {
+        let place = Place::with(|config| {
+            config.instances = InstanceMode::Qemu;
+            config.program = Some(env!("CARGO_BIN_EXE_alpine-ami").into());
+        });
+        place.limit("rates", json!("unlimited"));
+        place
+    }
+
     /// Nothing in it; states change at once, and rates are AWS's.
     pub fn limited() -> Place {
         Place::with(|_| {})

@@ -1,0 +1,191 @@
+//! `build --on ec2`: an instance for each image, so many at once as the configuration allows.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::{BuildArgs, describe, summary};
+use crate::apk::fetch::Fetcher;
+use crate::apk::store::Store;
+use crate::aws::Aws;
+use crate::builder::draft::Draft;
+use crate::builder::ec2::InstanceBuildError;
+use crate::builder::ec2::run::{Built, InstanceBuild};
+use crate::builder::ec2::site::Site;
+use crate::builder::local::BuildError;
+use crate::builder::packages::PackagesError;
+use crate::cli::{program, until_told_to_stop};
+use crate::config::Config;
+use crate::interrupt::Stop;
+use crate::plan::{Plan, Sources};
+use crate::publish::complete::Publisher;
+use crate::ui::{Failure, Status, Ui};
+
+/// An image, where it goes, and what it came to.
+struct Ended {
+    name: String,
+    out: PathBuf,
+    result: Result<Built, InstanceBuildError>,
+}
+
+pub(super) fn run(
+    args: &BuildArgs,
+    ui: Ui,
+    config: &Config,
+    plans: Vec<Plan>,
+) -> Result<Status, Failure> {
+    let publisher = Publisher::new(&config.publish)?;
+    let many = plans.len();
+    let mut wanted = Vec::new();
+    for plan in plans {
+        let sources = plan.sources(&args.sources.overrides());
+        let sources = sources.map_err(BuildError::from)?;
+        let out = args.out(&plan, many);
+        wanted.push((plan, sources, out));
+    }
+    let ended = until_told_to_stop(ui, async |stop| {
+        build(args, ui, config, &publisher, wanted, stop).await
+    })?;
+    tell(ui, ended)
+}
+
+/// Looks at everything, then builds all of it.
+async fn build(
+    args: &BuildArgs,
+    ui: Ui,
+    config: &Config,
+    publisher: &Publisher,
+    wanted: Vec<(Plan, Sources, PathBuf)>,
+    mut stop: Stop,
+) -> Result<Vec<Ended>, Failure> {
+    let arches: BTreeSet<_> = wanted.iter().map(|(plan, ..)| plan.arch).collect();
+    let own = program()?;
+    // What is wrong with the configuration is told before credentials are asked for.
+    config.build.check().map_err(InstanceBuildError::from)?;
+    for arch in &arches {
+        let named = config.build.base_image(*arch);
+        named.map_err(InstanceBuildError::from)?;
+    }
+    let prepare = async {
+        let aws = Aws::connect(&config.aws, "build", &publisher.home).await?;
+        let site = Site::look(&aws, publisher, &config.build, own, &arches).await?;
+        let fetcher = Fetcher::new(Store::of_user()).map_err(PackagesError::from)?;
+        let mut drafts = Vec::new();
+        for (plan, sources, out) in wanted {
+            ui.progress(&format!("{}: choosing packages", name(&plan)));
+            let draft = Draft::new(plan, &sources, &fetcher).await;
+            drafts.push((draft.map_err(InstanceBuildError::from)?, out));
+        }
+        Ok::<_, Failure>((Arc::new(site), drafts))
+    };
+    let (site, drafts) = tokio::select! {
+        how = stop.told() => {
+            let left = "nothing was made".to_owned();
+            return Err(InstanceBuildError::Interrupted { how, left }.into());
+        }
+        prepared = prepare => prepared?,
+    };
+    let at_once = usize::try_from(config.build.at_once()).unwrap_or(usize::MAX);
+    let limit = Arc::new(Semaphore::new(at_once));
+    let mut tasks = JoinSet::new();
+    for (draft, out) in drafts {
+        let name = name(draft.plan());
+        let label = name.clone();
+        let build = InstanceBuild {
+            site: Arc::clone(&site),
+            draft,
+            out: out.clone(),
+            keep_days: publisher.end_of_life_days,
+            keep_on_failure: args.keep_on_failure,
+            tell: Arc::new(move |text: &str| ui.progress(&format!("{label}: {text}"))),
+        };
+        let (limit, stop) = (Arc::clone(&limit), stop.clone());
+        tasks.spawn(async move {
+            let result = one(&build, &limit, stop).await;
+            Ended { name, out, result }
+        });
+    }
+    let mut ended = tasks.join_all().await;
+    ended.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(ended)
+}
+
+/// One image, when its turn has come.
+async fn one(
+    build: &InstanceBuild,
+    limit: &Semaphore,
+    mut stop: Stop,
+) -> Result<Built, InstanceBuildError> {
+    let waiting = stop.clone();
+    let _slot = tokio::select! {
+        how = stop.told() => {
+            let left = "it was not begun".to_owned();
+            return Err(InstanceBuildError::Interrupted { how, left });
+        }
+        slot = limit.acquire() => slot.expect("it is never closed"),
+    };
+    build.run(waiting).await
+}
+
+/// As progress calls it.
+fn name(plan: &Plan) -> String {
+    format!("{}-{}", plan.profile.name, plan.arch)
+}
+
+/// What was built, and then what was not.
+fn tell(ui: Ui, ended: Vec<Ended>) -> Result<Status, Failure> {
+    let (mut built, mut failed) = (Vec::new(), Vec::new());
+    for one in ended {
+        match one.result {
+            Ok(done) => built.push((one.out, done)),
+            Err(error) => failed.push((one.name, error)),
+        }
+    }
+    let images: Vec<_> = built
+        .iter()
+        .map(|(out, done)| {
+            let mut image = describe(out, &done.manifest);
+            image["new"] = json!(done.is_new);
+            image
+        })
+        .collect();
+    let errors: Vec<_> = failed
+        .iter()
+        .map(|(name, error)| json!({ "image": name, "error": error.to_string() }))
+        .collect();
+    if !built.is_empty() || failed.len() > 1 {
+        ui.result(&json!({ "images": images, "failed": errors }), || {
+            built
+                .iter()
+                .map(|(out, done)| summary(out, &done.manifest))
+                .collect()
+        })?;
+    }
+    match failed.len() {
+        0 => Ok(Status::Done),
+        1 if built.is_empty() => {
+            let (_, error) = failed.remove(0);
+            Err(error.into())
+        }
+        count => Err(several(count, built.len(), failed)),
+    }
+}
+
+fn several(count: usize, built: usize, failed: Vec<(String, InstanceBuildError)>) -> Failure {
+    let total = count + built;
+    let mut what = format!("{count} of {total} images were not built:");
+    let mut advice: Vec<String> = Vec::new();
+    for (name, error) in failed {
+        let failure = Failure::from(error);
+        what.push_str(&format!("\n  {name}: {}", failure.error));
+        advice.extend(failure.advice);
+    }
+    advice.sort_unstable();
+    advice.dedup();
+    advice.push("run the same command again: what was built is found".to_owned());
+    Failure::failed(what, Some(advice.join("\n")))
+}

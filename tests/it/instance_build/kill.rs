@@ -1,0 +1,117 @@
+//! Killed at each step, and run again.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::yard::{GOOD, Worker, Yard};
+
+/// Kills a build that waits for the answer to the `nth` call of an operation, before AWS has done
+/// what it asks for or after it. False if it makes fewer of them.
+fn killed_at(yard: &Yard, operation: &str, nth: usize, after: bool) -> bool {
+    let fault = |nth: usize, action: &str| {
+        yard.house
+            .place
+            .fault(json!({ "operation": operation, "nth": nth, "action": action }))
+    };
+    let last = match after {
+        false => fault(nth, "stall"),
+        true => {
+            fault(nth, "close-after");
+            // A rule after one that closes the connection does not see the call.
+            fault(nth, "stall")
+        }
+    };
+    let mut child = yard
+        .command(&["base", "--arch", "x86_64", "-q"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let was_hit = loop {
+        if child.try_wait().expect("it can be waited for").is_some() {
+            break false;
+        }
+        let what = format!("faults/{last}");
+        if yard.house.place.control("GET", &what, json!(null))["applied"] == 1 {
+            break true;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    if was_hit {
+        child.kill().expect("it is there");
+        child.wait().expect("it ended");
+    }
+    yard.house.place.control("DELETE", "faults", json!(null));
+    was_hit
+}
+
+/// Kills builds at these calls, each in a sandbox of its own, and has another run finish it.
+fn killed_and_run_again(operation: &str, numbers: &[usize]) {
+    let worker = Worker::new(GOOD);
+    for nth in numbers {
+        for after in [false, true] {
+            let yard = Yard::new(&worker.path);
+            assert!(
+                killed_at(&yard, operation, *nth, after),
+                "there is no call {nth} of {operation}"
+            );
+            let told = yard.build();
+            yard.check_built(&told);
+            let instances = yard.instances().len();
+            assert_eq!(instances, 1, "{operation} {nth}, after: {after}");
+        }
+    }
+}
+
+#[test]
+fn killed_while_it_launches() {
+    killed_and_run_again("RunInstances", &[1]);
+}
+
+#[test]
+fn killed_while_it_follows() {
+    killed_and_run_again("DescribeInstances", &[1, 3, 5]);
+}
+
+#[test]
+fn killed_while_it_makes_the_snapshot() {
+    killed_and_run_again("CreateSnapshot", &[1]);
+    killed_and_run_again("DescribeSnapshots", &[1, 2]);
+}
+
+#[test]
+fn killed_while_it_ends_the_instance() {
+    killed_and_run_again("TerminateInstances", &[1]);
+    killed_and_run_again("DescribeVolumes", &[1, 2]);
+}
+
+/// Of what it writes, the lease and what is told of the launch are few among the packages, which
+/// come in any order.
+#[test]
+fn killed_while_it_writes() {
+    killed_and_run_again("PutObject", &[1, 2, 40]);
+    killed_and_run_again("DeleteObject", &[1, 2, 4]);
+}
+
+#[test]
+fn told_to_stop_it_removes_what_there_is() {
+    let worker = Worker::new(&format!("report('waiting')\ntime.sleep(60)\n{GOOD}"));
+    let yard = Yard::new(&worker.path);
+    let child = yard
+        .command(&["base", "--arch", "x86_64"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    yard.house.wait_for_calls("RunInstances", 1);
+    let pid = i32::try_from(child.id()).expect("a pid");
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("told");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the build instance is terminated"), "{said}");
+    yard.check_left(0);
+}
