@@ -1,29 +1,20 @@
 //! An instance's machine from its start to its end, and what is asked of it meanwhile.
 
-use std::path::Path;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
-use super::guest;
-use super::{Command, Pause, console_file, end, end_as_asked, is_to_end};
+use super::virtual_machine::VirtualMachine;
+use super::{Command, Pause, end, end_as_asked, is_to_end};
 use crate::sandbox::ec2::instances::{self, Ending, StateReason};
 use crate::sandbox::shared::Shared;
-use crate::vm::imds::{Access, MetadataServer, MetadataService};
-use crate::vm::machine::{Machine, MachineError};
-use crate::workdir::WorkDir;
 
 /// A guest that is still booting misses the power button, so it is pressed again after so long.
 const PRESS_AGAIN: Duration = Duration::from_secs(5);
 /// A guest is given so long to shut down for a reboot; then its power is cut.
 const REBOOT_PATIENCE: Duration = Duration::from_secs(90);
-/// The QEMU of a sandbox that was killed dies with it, but the kernel may take a moment to let go
-/// of its volumes.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-const LOCK_RETRY: Duration = Duration::from_millis(200);
 
 /// Runs the machine of an instance until it has ended, and notes what becomes of the instance.
 pub(super) async fn live(shared: &Arc<Shared>, id: &str, mut commands: UnboundedReceiver<Command>) {
@@ -63,7 +54,7 @@ async fn run(
         return Ok(Ending::Off);
     }
     loop {
-        let mut machine = match Running::start(shared, id).await {
+        let mut machine = match VirtualMachine::start(shared, id).await {
             Ok(machine) => machine,
             Err(why) => {
                 tracing::warn!(instance = id, %why, "sandbox: an instance does not start");
@@ -80,7 +71,7 @@ async fn run(
             Err(error) => return Ok(Ending::Broken(error.to_string())),
         }
         tracing::info!(instance = id, "sandbox: an instance runs");
-        match machine.attend(shared, id, commands).await {
+        match attend(&mut machine, shared, id, commands).await {
             Outcome::Ended(ending) => return Ok(ending),
             Outcome::BootAgain => {}
         }
@@ -122,125 +113,58 @@ enum Outcome {
     BootAgain,
 }
 
-/// A machine that runs, with all that its guest talks to.
-struct Running {
-    machine: Machine,
-    _metadata: MetadataServer,
-    /// Last, since the others have their sockets in it.
-    _folder: WorkDir,
+/// Does what is asked of a machine until it is off.
+async fn attend(
+    machine: &mut VirtualMachine,
+    shared: &Shared,
+    id: &str,
+    commands: &mut UnboundedReceiver<Command>,
+) -> Outcome {
+    let mut asked = Asked::default();
+    loop {
+        tokio::select! {
+            status = machine.wait() => {
+                machine.finish().await;
+                return match asked.reboot && !asked.stop {
+                    true => Outcome::BootAgain,
+                    false => Outcome::Ended(machine.ending(status, asked.killed)),
+                };
+            }
+            Some(command) = commands.recv() => match command {
+                Command::Stop(patience) if shared.read(|world| is_to_end(world, id)) => {
+                    asked.stop(patience.duration(), Instant::now());
+                }
+                Command::Stop(_) => {}
+                Command::Reboot => asked.reboot(Instant::now()),
+                Command::Pause(pause) => stand_still(machine, pause).await,
+            },
+            () = reached(asked.deadline()) => {}
+        }
+        if asked.is_over(Instant::now()) {
+            asked.killed = true;
+            machine.kill_now();
+        } else if asked.presses(Instant::now())
+            && let Err(error) = machine.press_power_button().await
+        {
+            // It is just ending, or it will be killed when its time is up.
+            tracing::debug!(%error, "sandbox: a guest cannot be asked to shut down");
+        }
+    }
 }
 
-impl Running {
-    /// Starts the machine. An error says why it does not run.
-    async fn start(shared: &Arc<Shared>, id: &str) -> Result<Running, String> {
-        let parent = std::env::temp_dir();
-        let folder = WorkDir::new(&parent, "alpine-ami-instance-")
-            .map_err(|error| format!("cannot make a folder in {}: {error}", parent.display()))?;
-        let socket = folder.path().join("imds");
-        let metadata = serve_metadata(shared, id, &socket)?;
-        let program = shared.machines.program.as_deref();
-        let program = program.ok_or("the sandbox does not know its own program")?;
-        let arch = shared
-            .read(|world| {
-                let instance = world.ec2.instances.get(id)?;
-                guest::arch(&instance.architecture)
-            })
-            .ok_or("no machine has its architecture")?;
-        let accel = shared.machines.accel(arch).await?;
-        let config = guest::machine(shared, id, accel, program, &socket)?;
-        let console = console_file(shared, id);
-        if let Some(parent) = console.parent() {
-            std::fs::create_dir_all(parent)
-                .map_err(|error| format!("cannot make {}: {error}", parent.display()))?;
-        }
-        let given_up = Instant::now() + LOCK_PATIENCE;
-        let mut attempt = 0;
-        let machine = loop {
-            // Sockets of an attempt before are in the way of the next.
-            let own = folder
-                .folder(&format!("machine{attempt}"))
-                .map_err(|error| format!("cannot make a folder: {error}"))?;
-            match Machine::start(&config, accel, &own, &console).await {
-                Ok(machine) => break machine,
-                Err(error) if is_locked(&error) && Instant::now() < given_up => {
-                    tokio::time::sleep(LOCK_RETRY).await;
-                    attempt += 1;
-                }
-                Err(error) => return Err(error.to_string()),
-            }
-        };
-        Ok(Running {
-            machine,
-            _metadata: metadata,
-            _folder: folder,
-        })
+/// Pauses a machine as long as it is wanted. What else is asked waits meanwhile.
+async fn stand_still(machine: &mut VirtualMachine, pause: Pause) {
+    if let Err(error) = machine.pause().await {
+        // It is just ending; who asked goes on without.
+        tracing::debug!(%error, "sandbox: a guest cannot be paused");
+        return;
     }
-
-    /// Does what is asked of the machine until it is off.
-    async fn attend(
-        &mut self,
-        shared: &Shared,
-        id: &str,
-        commands: &mut UnboundedReceiver<Command>,
-    ) -> Outcome {
-        let mut asked = Asked::default();
-        loop {
-            tokio::select! {
-                status = self.machine.wait() => {
-                    // What is still on its way from the console belongs into its file.
-                    if let Err(error) = self.machine.finish_console().await {
-                        tracing::warn!(%error, "sandbox: a console is not whole");
-                    }
-                    return self.outcome(&asked, status);
-                }
-                Some(command) = commands.recv() => match command {
-                    Command::Stop(patience) if shared.read(|world| is_to_end(world, id)) => {
-                        asked.stop(patience.duration(), Instant::now());
-                    }
-                    Command::Stop(_) => {}
-                    Command::Reboot => asked.reboot(Instant::now()),
-                    Command::Pause(pause) => self.stand_still(pause).await,
-                },
-                () = reached(asked.deadline()) => {}
-            }
-            if asked.is_over(Instant::now()) {
-                asked.killed = true;
-                self.machine.kill_now();
-            } else if asked.presses(Instant::now())
-                && let Err(error) = self.machine.press_power_button().await
-            {
-                // It is just ending, or it will be killed when its time is up.
-                tracing::debug!(%error, "sandbox: a guest cannot be asked to shut down");
-            }
-        }
+    if pause.started.send(()).is_ok() {
+        // Nothing is ever sent: it ends by being dropped.
+        let _ = pause.until.await;
     }
-
-    /// Pauses the guest as long as it is wanted. What else is asked waits meanwhile.
-    async fn stand_still(&mut self, pause: Pause) {
-        if let Err(error) = self.machine.pause().await {
-            // It is just ending; who asked goes on without.
-            tracing::debug!(%error, "sandbox: a guest cannot be paused");
-            return;
-        }
-        if pause.started.send(()).is_ok() {
-            // Nothing is ever sent: it ends by being dropped.
-            let _ = pause.until.await;
-        }
-        if let Err(error) = self.machine.resume().await {
-            tracing::error!(%error, "sandbox: a guest that was paused does not go on");
-        }
-    }
-
-    fn outcome(&self, asked: &Asked, status: std::io::Result<ExitStatus>) -> Outcome {
-        match status {
-            _ if asked.reboot && !asked.stop => Outcome::BootAgain,
-            Ok(status) if status.success() || asked.killed => Outcome::Ended(Ending::Off),
-            Ok(status) => Outcome::Ended(Ending::Broken(format!(
-                "QEMU ended ({status}): {}",
-                self.machine.output()
-            ))),
-            Err(error) => Outcome::Ended(Ending::Broken(error.to_string())),
-        }
+    if let Err(error) = machine.resume().await {
+        tracing::error!(%error, "sandbox: a guest that was paused does not go on");
     }
 }
 
@@ -302,23 +226,6 @@ async fn reached(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-fn serve_metadata(shared: &Arc<Shared>, id: &str, socket: &Path) -> Result<MetadataServer, String> {
-    let (_, at_start) = guest::metadata(shared, id).ok_or("the instance is not there any more")?;
-    let service = MetadataService::changing({
-        let (shared, id) = (Arc::clone(shared), id.to_owned());
-        move || {
-            guest::metadata(&shared, &id).unwrap_or_else(|| (Access::Off, Arc::clone(&at_start)))
-        }
-    });
-    MetadataServer::on_socket(service, socket)
-        .map_err(|error| format!("cannot serve metadata on {}: {error}", socket.display()))
-}
-
-/// Whether another QEMU still has one of the volumes.
-fn is_locked(error: &MachineError) -> bool {
-    matches!(error, MachineError::Refused { output, .. } if output.contains("lock"))
 }
 
 #[cfg(test)]

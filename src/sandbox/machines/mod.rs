@@ -3,7 +3,8 @@
 //! | part | subject |
 //! |---|---|
 //! | [`life`] | an instance's machine from its start to its end, and what is asked of it meanwhile |
-//! | [`guest`] | the machine's hardware, and what its metadata service tells |
+//! | [`virtual_machine`] | an instance as a QEMU machine |
+//! | [`guest`] | that machine's hardware, and what its metadata service tells |
 
 mod guest;
 mod life;
@@ -11,6 +12,7 @@ mod life;
 mod real_tests;
 #[cfg(test)]
 mod tests;
+mod virtual_machine;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
