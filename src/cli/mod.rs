@@ -94,6 +94,9 @@ enum Command {
     /// Do a job on a build instance (started by `build --on ec2`)
     #[command(hide = true)]
     Worker(internal::WorkerArgs),
+    /// Be an instance's first process (started by `sandbox start --instances process`)
+    #[command(hide = true)]
+    InstanceInit,
 }
 
 /// Options of whatever takes a profile.
@@ -182,6 +185,10 @@ impl Cli {
             Command::Jail(args) => args.run(),
             Command::MetadataRelay(args) => args.run(),
             Command::Worker(args) => args.run(),
+            Command::InstanceInit => {
+                crate::sandbox::machines::process::init::serve()?;
+                Ok(crate::ui::Status::Done)
+            }
         }
     }
 }

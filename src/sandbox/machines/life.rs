@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
-use super::virtual_machine::VirtualMachine;
-use super::{Command, Pause, end, end_as_asked, is_to_end};
+use super::body::Body;
+use super::{Command, Pause, end, end_as_asked, is_to_end, launch_failed};
 use crate::sandbox::ec2::instances::{self, Ending, StateReason};
 use crate::sandbox::shared::Shared;
 
@@ -20,15 +20,7 @@ const REBOOT_PATIENCE: Duration = Duration::from_secs(90);
 pub(super) async fn live(shared: &Arc<Shared>, id: &str, mut commands: UnboundedReceiver<Command>) {
     match run(shared, id, &mut commands).await {
         Ok(ending) => end(shared, id, &ending),
-        Err(reason) => {
-            let noted = shared.transact(|world| {
-                instances::launch_failed(world, &shared.clock, id, reason);
-                Ok(())
-            });
-            if let Err(error) = noted {
-                tracing::error!(%error, instance = id, "sandbox: cannot note a failed launch");
-            }
-        }
+        Err(reason) => launch_failed(shared, id, reason),
     }
     // Whoever asks from now on is told that nobody listens; what was asked before is done.
     commands.close();
@@ -54,7 +46,7 @@ async fn run(
         return Ok(Ending::Off);
     }
     loop {
-        let mut machine = match VirtualMachine::start(shared, id).await {
+        let mut machine = match Body::start(shared, id).await {
             Ok(machine) => machine,
             Err(why) => {
                 tracing::warn!(instance = id, %why, "sandbox: an instance does not start");
@@ -115,7 +107,7 @@ enum Outcome {
 
 /// Does what is asked of a machine until it is off.
 async fn attend(
-    machine: &mut VirtualMachine,
+    machine: &mut Body,
     shared: &Shared,
     id: &str,
     commands: &mut UnboundedReceiver<Command>,
@@ -153,7 +145,7 @@ async fn attend(
 }
 
 /// Pauses a machine as long as it is wanted. What else is asked waits meanwhile.
-async fn stand_still(machine: &mut VirtualMachine, pause: Pause) {
+async fn stand_still(machine: &mut Body, pause: Pause) {
     if let Err(error) = machine.pause().await {
         // It is just ending; who asked goes on without.
         tracing::debug!(%error, "sandbox: a guest cannot be paused");

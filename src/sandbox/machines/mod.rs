@@ -1,13 +1,16 @@
-//! Virtual machines of EC2's instances: one task for each instance that is to run.
+//! Machines of EC2's instances: one task for each instance that is to run.
 //!
 //! | part | subject |
 //! |---|---|
 //! | [`life`] | an instance's machine from its start to its end, and what is asked of it meanwhile |
 //! | [`virtual_machine`] | an instance as a QEMU machine |
 //! | [`guest`] | that machine's hardware, and what its metadata service tells |
+//! | [`process`] | an instance as processes of this machine, for tests |
 
+mod body;
 mod guest;
 mod life;
+pub mod process;
 #[cfg(test)]
 mod real_tests;
 #[cfg(test)]
@@ -22,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::ec2::instances::{self, Ending, Phase};
+use super::ec2::instances::{self, Ending, Phase, StateReason};
 use super::shared::Shared;
 use super::world::World;
 use crate::arch::{Arch, Firmware};
@@ -37,6 +40,12 @@ pub enum InstanceMode {
     /// As QEMU virtual machines.
     #[default]
     Qemu,
+    /// Not really, for tests: user data runs on this machine, in namespaces, and nothing is booted.
+    /// Needs root, and user data is root here: trusted code only.
+    ///
+    /// There is no metadata service; the network, the endpoint on it and all programs are this
+    /// machine's. See [`process`].
+    Process,
     /// Not at all: RunInstances answers with an error.
     None,
 }
@@ -152,16 +161,10 @@ impl Machines {
                     .to_owned(),
             );
         }
-        let cannot = |error: &dyn std::fmt::Display, advice: Option<String>| match advice {
-            Some(advice) => format!("The sandbox cannot run instances: {error}; {advice}"),
-            None => format!("The sandbox cannot run instances: {error}"),
-        };
-        let arch = guest::arch(architecture)
-            .ok_or_else(|| cannot(&format!("no machine is {architecture}"), None))?;
-        qemu(arch).map_err(|error| cannot(&error, error.advice()))?;
-        crate::vm::firmware::find(arch, firmware)
-            .map_err(|error| cannot(&error, error.advice()))?;
-        Ok(())
+        match self.mode {
+            InstanceMode::Process => process::check(architecture),
+            _ => virtual_machine::check(architecture, firmware),
+        }
     }
 
     /// Ends every machine at once. The instances stay as they are: with the next start of the
@@ -261,6 +264,13 @@ fn run(shared: &Arc<Shared>, id: String) {
     running.insert(id, Running { commands, task });
 }
 
+/// The launch of an instance has come to nothing.
+fn launch_failed(shared: &Arc<Shared>, id: &str, reason: StateReason) {
+    note(shared, id, |world| {
+        instances::launch_failed(world, &shared.clock, id, reason);
+    });
+}
+
 /// The machine of an instance has ended.
 fn end(shared: &Arc<Shared>, id: &str, ending: &Ending) {
     note(shared, id, |world| {
@@ -278,6 +288,7 @@ fn end_as_asked(shared: &Arc<Shared>, id: &str) {
     });
 }
 
+/// Notes a change, after which an instance may be gone for good.
 fn note(shared: &Arc<Shared>, id: &str, change: impl FnOnce(&mut World)) {
     let noted = shared.transact(|world| {
         change(world);
@@ -286,6 +297,7 @@ fn note(shared: &Arc<Shared>, id: &str, change: impl FnOnce(&mut World)) {
     if let Err(error) = noted {
         tracing::error!(%error, instance = id, "sandbox: cannot note that an instance has ended");
     }
+    process::clear(shared, id);
 }
 
 /// Whether an instance is not to run, or not any more. An order to stop it may come late, when it

@@ -9,16 +9,34 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{console_file, guest};
+use crate::arch::Firmware;
 use crate::sandbox::ec2::instances::Ending;
 use crate::sandbox::shared::Shared;
+use crate::vm::firmware;
 use crate::vm::imds::{Access, MetadataServer, MetadataService};
-use crate::vm::machine::{Machine, MachineError};
+use crate::vm::machine::{Machine, MachineError, qemu};
 use crate::workdir::WorkDir;
 
 /// The QEMU of a sandbox that was killed dies with it, but the kernel may take a moment to let go
 /// of its volumes.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_RETRY: Duration = Duration::from_millis(200);
+
+/// Whether instances of an architecture (as EC2 names it) can be virtual machines here.
+///
+/// # Errors
+/// Why they cannot, for the caller to read.
+pub(super) fn check(architecture: &str, firmware: Firmware) -> Result<(), String> {
+    let cannot = |error: &dyn std::fmt::Display, advice: Option<String>| match advice {
+        Some(advice) => format!("The sandbox cannot run instances: {error}; {advice}"),
+        None => format!("The sandbox cannot run instances: {error}"),
+    };
+    let arch = guest::arch(architecture)
+        .ok_or_else(|| cannot(&format!("no machine is {architecture}"), None))?;
+    qemu(arch).map_err(|error| cannot(&error, error.advice()))?;
+    firmware::find(arch, firmware).map_err(|error| cannot(&error, error.advice()))?;
+    Ok(())
+}
 
 /// A machine that runs, with all that its guest talks to.
 pub(super) struct VirtualMachine {

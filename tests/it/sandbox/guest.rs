@@ -12,15 +12,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
-use super::client::{BLOCK, Call, Client, Expect as _, Tree};
+use super::client::{BLOCK, Call, Client, Expect as _};
+use super::instances::{PATIENCE, console, snapshot_of, state_after, volumes};
 use super::place::Process;
 use super::things::{key, register, settled_image, settled_snapshot};
 use crate::support::{demo_mirror, run};
 
 /// Where a guest reaches the endpoint.
 const ENDPOINT: &str = "169.254.169.200:4566";
-/// An emulated machine on a busy host boots in a minute.
-const PATIENCE: Duration = Duration::from_secs(400);
 
 /// What the guest does at its first boot; `GET` and `PUT` become paths with signatures.
 const USER_DATA: &str = r#"#!/bin/sh
@@ -232,67 +231,6 @@ fn identify() -> String {
         .expect("gcc");
     assert!(status.success(), "{status}");
     BASE64_STANDARD.encode(std::fs::read(program).expect("the program"))
-}
-
-fn describe(publisher: &Client, instance: &str) -> Tree {
-    publisher
-        .ec2("DescribeInstances", &[("InstanceId.1", instance)])
-        .done("described")
-}
-
-/// The state that follows those that it passes through.
-fn state_after(publisher: &Client, instance: &str, passing: &[&str]) -> String {
-    let begun = Instant::now();
-    loop {
-        let seen = describe(publisher, instance);
-        let state = seen.text("reservationSet/item[0]/instancesSet/item[0]/instanceState/name");
-        if !passing.contains(&state) {
-            return state.to_owned();
-        }
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "it stays {state}: {}",
-            console(publisher, instance)
-        );
-        // A machine takes seconds; asking without a pause takes the processor from it.
-        std::thread::sleep(Duration::from_millis(500));
-    }
-}
-
-fn console(publisher: &Client, instance: &str) -> String {
-    let output = publisher
-        .ec2(
-            "GetConsoleOutput",
-            &[("InstanceId", instance), ("Latest", "true")],
-        )
-        .done("console output");
-    let output = BASE64_STANDARD.decode(output.get("output").unwrap_or_default());
-    String::from_utf8_lossy(&output.expect("base64")).into_owned()
-}
-
-/// The root volume and the other one.
-fn volumes(publisher: &Client, instance: &str) -> [String; 2] {
-    let seen = describe(publisher, instance);
-    let base = "reservationSet/item[0]/instancesSet/item[0]/blockDeviceMapping";
-    let volume_at = |device: &str| {
-        (0..2)
-            .find(|at| seen.text(&format!("{base}/item[{at}]/deviceName")) == device)
-            .map(|at| {
-                seen.text(&format!("{base}/item[{at}]/ebs/volumeId"))
-                    .to_owned()
-            })
-            .unwrap_or_else(|| panic!("no {device} in {seen:#?}"))
-    };
-    [volume_at("/dev/xvda"), volume_at("/dev/sdf")]
-}
-
-fn snapshot_of(publisher: &Client, volume: &str) -> String {
-    let made = publisher
-        .ec2("CreateSnapshot", &[("VolumeId", volume)])
-        .done("a snapshot");
-    let snapshot = made.text("snapshotId").to_owned();
-    assert_eq!(settled_snapshot(publisher, &snapshot), "completed");
-    snapshot
 }
 
 /// User data ran once: at the second boot the guest stays up, with its log of the first.
