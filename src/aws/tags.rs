@@ -19,8 +19,6 @@ pub const SOURCE: &str = "alpine-ami:source";
 pub const BUILD: &str = "alpine-ami:build";
 /// SHA-256 of the job that a build instance does.
 pub const JOB: &str = "alpine-ami:job";
-/// On what is kept after a failed build, for people to look at.
-pub const KEPT: &str = "alpine-ami:kept";
 /// What the console shows.
 pub const NAME: &str = "Name";
 

@@ -58,11 +58,13 @@ impl Followed<'_> {
         let (mut reported, mut looked) = (Instant::now(), None::<Instant>);
         let mut state = self.instance.state.clone();
         loop {
-            if let Some(outcome) = self.outcome().await? {
-                return self.judge(outcome, &tell).await;
-            }
+            let outcome = self.outcome().await?;
+            // What it said before comes first.
             if self.hear(&mut heard, &tell).await? {
                 reported = Instant::now();
+            }
+            if let Some(outcome) = outcome {
+                return self.judge(outcome, &tell);
             }
             if looked.is_none_or(|at| at.elapsed() >= STATE_EVERY) {
                 looked = Some(Instant::now());
@@ -101,7 +103,7 @@ impl Followed<'_> {
         }
     }
 
-    async fn judge(
+    fn judge(
         &self,
         outcome: Outcome,
         tell: &impl Fn(&str),
@@ -177,7 +179,7 @@ impl Followed<'_> {
         tokio::time::sleep(LAST_LOOK_AFTER).await;
         self.hear(heard, tell).await?;
         if let Some(outcome) = self.outcome().await? {
-            return self.judge(outcome, tell).await;
+            return self.judge(outcome, tell);
         }
         let found = self.site.ec2().instance(&self.instance.id).await?;
         let reason = found.and_then(|found| found.state_reason);

@@ -20,7 +20,7 @@ use super::shelf::{self, Keys};
 use super::site::Site;
 use super::stage;
 use crate::aws::ec2::{Instance, SnapshotState, VolumeState};
-use crate::aws::tags::{self, Tags};
+use crate::aws::{InstanceId, tags};
 use crate::builder::draft::Draft;
 use crate::digest;
 use crate::image::manifest::{BuiltSnapshot, IMAGE, Manifest};
@@ -247,9 +247,12 @@ impl InstanceBuild {
     async fn find(&self, id: &str) -> Result<Option<Instance>, InstanceBuildError> {
         let mut found = self.instances(id).await?;
         found.sort_by_key(|instance| instance.launched);
+        let kept = shelf::kept(id);
+        let kept = self.site.shelf.read::<Vec<InstanceId>>(&kept);
+        let kept = kept.await?.unwrap_or_default();
         let is_ours = |instance: &Instance| {
             let tags = &instance.tags;
-            let is_kept = tags.get(tags::KEPT).is_some();
+            let is_kept = kept.contains(&instance.id);
             tags.get(tags::JOB).is_some() && tags.get(tags::RUN).is_some() && !is_kept
         };
         let chosen = match found.iter().rposition(is_ours) {
@@ -304,10 +307,10 @@ impl InstanceBuild {
     /// Keeps the instance for people to look at, and says how.
     async fn keep(&self, id: &str) -> Result<(), InstanceBuildError> {
         let region = &self.site.home;
-        for instance in self.instances(id).await? {
-            let kept = [(tags::KEPT.to_owned(), "true".to_owned())];
-            let tags = Tags(kept.into());
-            self.site.ec2().tag(instance.id.as_str(), &tags).await?;
+        let instances = self.instances(id).await?;
+        let ids: Vec<_> = instances.iter().map(|instance| &instance.id).collect();
+        self.site.shelf.write(&shelf::kept(id), &ids).await?;
+        for instance in &instances {
             let end = instance
                 .tags
                 .get(tags::END_OF_LIFE)

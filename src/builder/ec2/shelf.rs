@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `store/<sha256>` | a package, an index or a worker: put there once |
 //! | `builds/<build>/launch.json` | what is being launched, written before it is |
+//! | `builds/<build>/kept.json` | instances of failed runs, kept for people to look at |
 //! | `builds/<build>/<run>/job.json` | the job of an instance |
 //! | `builds/<build>/<run>/progress.json`, `result.json`, `log` | what it says |
 //! | `builds/<build>/built.json` | the manifest of what was built: it is not built again |
@@ -78,6 +79,11 @@ pub fn launch(build: &str) -> String {
 /// What was built.
 pub fn built(build: &str) -> String {
     format!("builds/{build}/built.json")
+}
+
+/// Instances that are kept for people to look at.
+pub fn kept(build: &str) -> String {
+    format!("builds/{build}/kept.json")
 }
 
 /// A file by its SHA-256.

@@ -229,13 +229,25 @@ fn credentials_that_end_are_renewed_or_told() {
 
     // While the instance waits, its addresses end with them: it cannot leave its result.
     let worker = Worker::new(&format!("report('waiting')\ntime.sleep(4)\n{GOOD}"));
-    let config = yard.config(&worker.path, "");
+    let config = yard.config(&worker.path, "").replace("minutes = 5", "minutes = 70");
     yard.house
         .configure(&config.replace("[aws]\n", &format!("[aws]\nassume_role = \"{role}\"\n")));
-    yard.house.place.fault(json!({
-        "operation": "DescribeInstances", "skip": 2, "times": 1, "action": "expire-credentials"
-    }));
-    let said = yard.run(&[]).failed(1);
-    assert!(said.contains("left no result"), "{said}");
+    let child = yard
+        .command(&["base", "--arch", "x86_64"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let launches = yard.house.calls("operation=RunInstances").len();
+    yard.house.wait_for_calls("RunInstances", launches + 1);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    // A session of a role has an hour.
+    yard.house.place.advance(61 * 60);
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for words in ["these credentials end in", "left no result", "ExpiredToken"] {
+        assert!(said.contains(words), "no `{words}` in {said}");
+    }
     yard.check_left(1);
 }

@@ -50,7 +50,7 @@ impl Place {
     /// One whose instances are processes of this machine.
     pub fn with_processes() -> Place {
         let place = Place::with(|config| {
-            config.instances = InstanceMode::Qemu;
+            config.instances = InstanceMode::Process;
             config.program = Some(env!("CARGO_BIN_EXE_alpine-ami").into());
         });
         place.limit("rates", json!("unlimited"));
