@@ -15,7 +15,7 @@ pub const RUN: &str = "alpine-ami:run";
 pub const END_OF_LIFE: &str = "alpine-ami:end-of-life";
 /// SHA-256 of the image's bytes, or the snapshot or AMI that it came from.
 pub const SOURCE: &str = "alpine-ami:source";
-/// The build that a resource belongs to, which is of no release yet.
+/// The build that made an instance, its volumes and their snapshots, and that alone ends them.
 pub const BUILD: &str = "alpine-ami:build";
 /// SHA-256 of the job that a build instance does.
 pub const JOB: &str = "alpine-ami:job";

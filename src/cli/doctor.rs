@@ -16,11 +16,11 @@ use crate::ui::{Failure, Status, Ui};
 /// not work.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// Print the least IAM policy that these commands need instead: publish, doctor, diff, test
-    /// [default: all]
+    /// Print the least IAM policy that these commands need instead: build, publish, doctor,
+    /// diff, test [default: all]
     #[arg(long, value_name = "COMMAND", num_args = 0.., value_delimiter = ',')]
     iam_policy: Option<Vec<Command>>,
-    /// Look with the role of this command: publish, doctor, diff or test
+    /// Look with the role of this command: build, publish, doctor, diff or test
     #[arg(long, value_name = "COMMAND", default_value = "publish")]
     command: Command,
 }

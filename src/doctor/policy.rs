@@ -5,6 +5,8 @@
 //! 6,144 characters, so a list of Regions stands in a condition, once a statement, and not in every
 //! ARN.
 
+mod build;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
@@ -18,9 +20,14 @@ use crate::publish::settings::PublishSettings;
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 pub const MOST_CHARACTERS: usize = 6144;
 
+/// What reads a snapshot.
+const READS: [&str; 2] = ["ebs:GetSnapshotBlock", "ebs:ListSnapshotBlocks"];
+
 /// A command whose permissions are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Command {
+    /// `build` on an instance: `--on ec2`. One on this machine needs nothing.
+    Build,
     /// `publish`.
     Publish,
     /// `doctor`: what it looks at beside what the other commands do.
@@ -33,7 +40,8 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Command; 4] = [
+    pub const ALL: [Command; 5] = [
+        Command::Build,
         Command::Publish,
         Command::Doctor,
         Command::Diff,
@@ -43,6 +51,7 @@ impl Command {
     /// As it is typed.
     pub fn name(self) -> &'static str {
         match self {
+            Command::Build => "build",
             Command::Publish => "publish",
             Command::Doctor => "doctor",
             Command::Diff => "diff",
@@ -53,7 +62,7 @@ impl Command {
 
 /// No command that calls AWS.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no command that calls AWS: there are publish, doctor, diff and test")]
+#[error("`{0}` is no command that calls AWS: there are build, publish, doctor, diff and test")]
 pub struct CommandError(String);
 
 impl FromStr for Command {
@@ -94,7 +103,7 @@ pub struct Policy {
 pub struct Statement {
     /// The purpose.
     pub sid: &'static str,
-    /// Always `Allow`.
+    /// `Allow`, but for grants of keys that are not for AWS.
     pub effect: &'static str,
     /// What may be done.
     pub action: Vec<&'static str>,
@@ -122,34 +131,34 @@ impl Policy {
 pub fn least(commands: &[Command], scope: &Scope<'_>) -> Policy {
     let wanted: BTreeSet<Command> = commands.iter().copied().collect();
     let has = |command| wanted.contains(&command);
-    let publish = has(Command::Publish);
-    let diff = has(Command::Diff);
-    let reads = publish || diff || has(Command::Test);
-    let mut statement = vec![scope.look()];
+    let (build, publish, diff) = (
+        has(Command::Build),
+        has(Command::Publish),
+        has(Command::Diff),
+    );
+    let reads = build || publish || diff || has(Command::Test);
+    let looks_abroad = wanted.iter().any(|command| *command != Command::Build);
+    let mut statement = Vec::new();
+    if looks_abroad {
+        statement.push(scope.look());
+    }
+    if build {
+        statement.push(scope.look_at_home(!looks_abroad));
+        statement.extend(scope.building());
+    }
     if publish {
-        statement.extend([
-            scope.start_snapshot(),
-            scope.fill_snapshot(),
-            scope.read_snapshots(!diff),
-            scope.make_images(),
-            scope.tag_at_creation(),
-            scope.tag_snapshot(),
-            scope.remove_own(),
-            scope.use_keys(has(Command::Doctor)),
-            scope.grant_keys(),
-        ]);
+        statement.extend(scope.publishing(diff));
     } else if diff {
-        statement.extend([scope.read_snapshots(false), scope.decrypt_blocks()]);
+        statement.extend([scope.read_snapshots(), scope.decrypt_blocks()]);
     }
-    if has(Command::Doctor) {
-        if !publish {
-            statement.push(scope.ask_about_keys());
-        }
-        statement.push(scope.ask_about_aliases());
+    if build || publish {
+        statement.push(scope.tag_at_creation(build, publish));
     }
+    statement.extend(scope.using_keys(build, publish, has(Command::Doctor)));
     if let Some(bucket) = &scope.settings.bucket {
         if reads {
-            statement.extend([scope.list_bucket(bucket), scope.objects(bucket, publish)]);
+            let writes = build || publish;
+            statement.extend([scope.list_bucket(bucket), scope.objects(bucket, writes)]);
         }
         if has(Command::Doctor) {
             statement.push(scope.ask_about_bucket(bucket, reads));
@@ -185,9 +194,12 @@ impl Scope<'_> {
         self.regions.first().map_or("aws", Region::partition)
     }
 
+    fn home_region(&self) -> Option<&Region> {
+        self.settings.home.as_ref().or(self.regions.first())
+    }
+
     fn home(&self) -> &str {
-        let home = self.settings.home.as_ref().or(self.regions.first());
-        home.map_or("*", Region::as_str)
+        self.home_region().map_or("*", Region::as_str)
     }
 
     /// An ARN of EC2: AMIs' and snapshots' have no account.
@@ -204,6 +216,37 @@ impl Scope<'_> {
         json!({ "aws:RequestedRegion": self.regions })
     }
 
+    /// What `publish` does with snapshots and AMIs; with `diff`, which compares any.
+    fn publishing(&self, diff: bool) -> [Statement; 4] {
+        [
+            self.start_snapshot(),
+            self.fill_snapshot(),
+            self.make_images(diff),
+            self.handle_own(!diff),
+        ]
+    }
+
+    /// What commands do with keys. All those of a release are `publish`'s, and the home Region's is
+    /// among them: with it, `build` asks for nothing more.
+    fn using_keys(&self, build: bool, publish: bool, doctor: bool) -> Vec<Statement> {
+        let mut using = Vec::new();
+        if publish {
+            using.push(self.use_keys(self.key_arns(self.regions), doctor));
+        } else if build {
+            using.push(self.use_keys(self.key_arns(self.home_region()), false));
+        }
+        if build || publish {
+            using.push(grant_keys_only_to_aws());
+        }
+        if doctor && !publish {
+            using.push(self.ask_about_keys());
+        }
+        if doctor {
+            using.push(self.ask_about_aliases());
+        }
+        using
+    }
+
     /// EC2's reads take no resources.
     fn look(&self) -> Statement {
         let actions = [
@@ -215,96 +258,104 @@ impl Scope<'_> {
         look.when(json!({ "StringEquals": self.in_regions() }))
     }
 
-    /// The tag is in the call that starts the snapshot.
+    /// The tag is in the call that starts the snapshot. It asks for CreateTags besides, and being of
+    /// another service no document says what `ec2:CreateAction` is there. And a snapshot that
+    /// someone else made is published by tagging it. So what is asked for is that the call sets the
+    /// tag of a release.
     fn start_snapshot(&self) -> Statement {
+        let actions = ["ebs:StartSnapshot", "ec2:CreateTags"];
         let resource = vec![self.ec2(self.home(), "snapshot")];
-        allow("StartSnapshot", &["ebs:StartSnapshot"], resource).when(has_tag("aws:RequestTag"))
+        allow("StartAndTagSnapshot", &actions, resource)
+            .when(has_tag("aws:RequestTag", tags::RELEASE))
     }
 
     /// Only a pending snapshot takes blocks, and the tag makes it a release's.
     fn fill_snapshot(&self) -> Statement {
         let actions = ["ebs:CompleteSnapshot", "ebs:PutSnapshotBlock"];
         let resource = vec![self.ec2(self.home(), "snapshot")];
-        allow("FillSnapshot", &actions, resource).when(has_tag("aws:ResourceTag"))
+        allow("FillSnapshot", &actions, resource).when(has_tag("aws:ResourceTag", tags::RELEASE))
     }
 
-    /// To read back what was published, in every Region; a snapshot that someone else made is
-    /// tagged before. Any snapshot may be compared.
-    fn read_snapshots(&self, only_own: bool) -> Statement {
-        let actions = ["ebs:GetSnapshotBlock", "ebs:ListSnapshotBlocks"];
-        let read = allow("ReadSnapshots", &actions, vec![self.ec2("*", "snapshot")]);
-        let mut condition = match only_own {
-            true => has_tag("aws:ResourceTag"),
-            false => json!({}),
-        };
-        condition["StringEquals"] = self.in_regions();
-        read.when(condition)
+    /// Any snapshot may be compared.
+    fn read_snapshots(&self) -> Statement {
+        let read = allow("ReadSnapshots", &READS, vec![self.ec2("*", "snapshot")]);
+        read.when(json!({ "StringEquals": self.in_regions() }))
     }
 
     /// Reading a block of an encrypted snapshot takes its key, which EBS looks up first.
     fn decrypt_blocks(&self) -> Statement {
         let actions = ["kms:Decrypt", "kms:DescribeKey"];
-        allow("DecryptBlocks", &actions, self.key_arns())
+        allow("DecryptBlocks", &actions, self.key_arns(self.regions))
     }
 
     /// CopyImage asks for the source too, which is in the home Region, but in the name of the
-    /// Region that is copied to.
-    fn make_images(&self) -> Statement {
-        let actions = ["ec2:CopyImage", "ec2:RegisterImage"];
-        let make = allow("MakeImages", &actions, self.images_and_snapshots());
+    /// Region that is copied to. What `diff` reads is not in a statement of its own: the list of
+    /// Regions is long.
+    fn make_images(&self, and_read: bool) -> Statement {
+        let mut actions = vec!["ec2:CopyImage", "ec2:RegisterImage"];
+        let sid = match and_read {
+            true => {
+                actions.extend(READS);
+                "MakeAndCompare"
+            }
+            false => "MakeImages",
+        };
+        let make = allow(sid, &actions, self.images_and_snapshots());
         make.when(json!({ "StringEquals": self.in_regions() }))
     }
 
     /// Tags are set by the calls that make things, and by no others: who could tag an AMI later
     /// could make one of someone else's its own, and remove it.
-    fn tag_at_creation(&self) -> Statement {
-        let tag = allow(
-            "TagWhatIsMade",
-            &["ec2:CreateTags"],
-            self.images_and_snapshots(),
-        );
-        tag.when(json!({ "StringEquals": {
-            "ec2:CreateAction": ["CopyImage", "RegisterImage"],
-        } }))
+    fn tag_at_creation(&self, build: bool, publish: bool) -> Statement {
+        let (mut resource, mut making) = (Vec::new(), Vec::new());
+        if publish {
+            resource.extend(self.images_and_snapshots());
+            making.extend(["CopyImage", "RegisterImage"]);
+        }
+        if build {
+            resource.extend(self.made_by_builds());
+            making.extend(["CreateSnapshot", "RunInstances"]);
+        }
+        if build && !publish {
+            resource.push(self.ec2(self.home(), "snapshot"));
+        }
+        let tag = allow("TagWhatIsMade", &["ec2:CreateTags"], resource);
+        tag.when(json!({ "StringEquals": { "ec2:CreateAction": making } }))
     }
 
-    /// StartSnapshot is of another service, and no document says what `ec2:CreateAction` is there.
-    /// And a snapshot that someone else made is published by tagging it. So what is asked for is
-    /// that the call sets the tag of a release.
-    fn tag_snapshot(&self) -> Statement {
-        let resource = vec![self.ec2(self.home(), "snapshot")];
-        allow("TagSnapshot", &["ec2:CreateTags"], resource).when(has_tag("aws:RequestTag"))
-    }
-
-    /// A copy that failed is removed before it is made again.
-    fn remove_own(&self) -> Statement {
-        let actions = ["ec2:DeleteSnapshot", "ec2:DeregisterImage"];
-        let remove = allow("RemoveOwn", &actions, self.images_and_snapshots());
-        let mut condition = has_tag("aws:ResourceTag");
+    /// A copy that failed is removed before it is made again. What was published is read back, in
+    /// every Region; a snapshot that someone else made is tagged before.
+    fn handle_own(&self, and_read: bool) -> Statement {
+        let mut actions = vec!["ec2:DeleteSnapshot", "ec2:DeregisterImage"];
+        if and_read {
+            actions.extend(READS);
+        }
+        let handle = allow("HandleOwn", &actions, self.images_and_snapshots());
+        let mut condition = has_tag("aws:ResourceTag", tags::RELEASE);
         condition["StringEquals"] = self.in_regions();
-        remove.when(condition)
+        handle.when(condition)
     }
 
     /// The keys' ARNs. No two keys have the same id, but for a multi-Region key and its replicas:
-    /// leaving the Region out allows nothing more, and makes a list of many Regions short enough.
-    fn key_arns(&self) -> Vec<String> {
+    /// leaving Region and account out allows nothing more, and makes a list of many Regions short
+    /// enough.
+    fn key_arns<'a>(&self, regions: impl IntoIterator<Item = &'a Region>) -> Vec<String> {
         let partition = self.partition();
         let account = self.account.map_or("*", AccountId::as_str);
         let arn = |region: &Region| match self.keys.get(region) {
-            Some(key) => {
-                let (owner, id) = (key.account(), key.key_id());
-                format!("arn:{partition}:kms:*:{owner}:key/{id}")
-            }
+            Some(key) => format!("arn:{partition}:kms:*:*:key/{}", key.key_id()),
             None => format!("arn:{partition}:kms:{region}:{account}:key/*"),
         };
-        let arns: BTreeSet<String> = self.regions.iter().map(arn).collect();
+        let arns: BTreeSet<String> = regions.into_iter().map(arn).collect();
         arns.into_iter().collect()
     }
 
-    /// What EBS does with a key, it does with the caller's permissions.
+    /// What EBS does with a key, it does with the caller's permissions. What grants it may give,
+    /// [`grant_keys_only_to_aws`] says.
     /// <https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html>
-    fn use_keys(&self, and_ask: bool) -> Statement {
+    fn use_keys(&self, keys: Vec<String>, and_ask: bool) -> Statement {
         let mut actions = vec![
+            "kms:CreateGrant",
             "kms:Decrypt",
             "kms:DescribeKey",
             "kms:GenerateDataKeyWithoutPlaintext",
@@ -314,18 +365,12 @@ impl Scope<'_> {
             // Not in a statement of its own: the list of keys is what makes a policy long.
             actions.push("kms:GetKeyPolicy");
         }
-        allow("UseKeys", &actions, self.key_arns())
-    }
-
-    /// Only EC2, on the caller's behalf, may give grants.
-    fn grant_keys(&self) -> Statement {
-        let grant = allow("GrantKeysToEc2", &["kms:CreateGrant"], self.key_arns());
-        grant.when(json!({ "Bool": { "kms:GrantIsForAWSResource": "true" } }))
+        allow("UseKeys", &actions, keys)
     }
 
     fn ask_about_keys(&self) -> Statement {
         let actions = ["kms:DescribeKey", "kms:GetKeyPolicy"];
-        allow("AskAboutKeys", &actions, self.key_arns())
+        allow("AskAboutKeys", &actions, self.key_arns(self.regions))
     }
 
     /// Aliases are listed by Region and account, not by key.
@@ -383,12 +428,24 @@ impl Scope<'_> {
     }
 }
 
-/// The tag of a release is there, whatever it says.
-fn has_tag(key: &str) -> Value {
-    let key = format!("{key}/{}", tags::RELEASE);
-    let mut tag = serde_json::Map::new();
-    tag.insert(key, json!("?*"));
-    json!({ "StringLike": tag })
+/// Only AWS's services, on the caller's behalf, may give grants. This is what a condition on an
+/// allowance of CreateGrant would say, but that would need the keys' list, which is what makes a
+/// policy long, a second time. A call that does not say whom the grant is for is refused too.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource>
+fn grant_keys_only_to_aws() -> Statement {
+    let everything = vec!["*".to_owned()];
+    let deny = Statement {
+        effect: "Deny",
+        ..allow("GrantKeysOnlyToAws", &["kms:CreateGrant"], everything)
+    };
+    deny.when(json!({ "BoolIfExists": { "kms:GrantIsForAWSResource": "false" } }))
+}
+
+/// The tag is there, whatever it says.
+fn has_tag(key: &str, tag: &str) -> Value {
+    let mut tags = serde_json::Map::new();
+    tags.insert(format!("{key}/{tag}"), json!("?*"));
+    json!({ "StringLike": tags })
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+mod build;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -592,7 +594,7 @@ async fn a_key_that_cannot_be_resolved_widens_its_own_region_alone() {
     let commands = [policy::Command::Publish];
     let (policy, warnings) = least_policy_as(&patient, &commands, Ok(aws)).await;
     let expected = [
-        format!("arn:aws:kms:*:111111111111:key/{}", key.key_id()),
+        format!("arn:aws:kms:*:*:key/{}", key.key_id()),
         "arn:aws:kms:eu-west-1:111111111111:key/*".to_owned(),
     ];
     assert_eq!(keys_of(&policy), expected);

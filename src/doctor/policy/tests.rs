@@ -23,11 +23,14 @@ const REGIONS: [&str; 17] = [
 ];
 
 /// What the sandbox, and with it the tests of the pipeline, can weigh.
-const CONDITIONS: [&str; 7] = [
+const CONDITIONS: [&str; 10] = [
+    "aws:RequestTag/alpine-ami:build",
     "aws:RequestTag/alpine-ami:release",
     "aws:RequestedRegion",
+    "aws:ResourceTag/alpine-ami:build",
     "aws:ResourceTag/alpine-ami:release",
     "ec2:CreateAction",
+    "ec2:MetadataHttpTokens",
     "kms:GrantIsForAWSResource",
     "kms:ViaService",
     "s3:prefix",
@@ -92,6 +95,32 @@ fn every_command_gets_what_it_calls_and_no_more() {
         "ec2:DescribeRegions",
         "ec2:DescribeSnapshots",
     ];
+    let builds = [
+        "ec2:CreateSnapshot",
+        "ec2:CreateTags",
+        "ec2:DeleteSnapshot",
+        "ec2:DescribeImages",
+        "ec2:DescribeInstanceTypeOfferings",
+        "ec2:DescribeInstanceTypes",
+        "ec2:DescribeInstances",
+        "ec2:DescribeRouteTables",
+        "ec2:DescribeSnapshots",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVolumes",
+        "ec2:GetConsoleOutput",
+        "ec2:RunInstances",
+        "ec2:StopInstances",
+        "ec2:TerminateInstances",
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:ReEncrypt*",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+    ];
     let publishes = [
         "ebs:CompleteSnapshot",
         "ebs:GetSnapshotBlock",
@@ -138,7 +167,16 @@ fn every_command_gets_what_it_calls_and_no_more() {
             &[&looks, &reads, &compares, &asks],
         ),
         (&[Command::Test], &[&looks, &reads]),
-        (&Command::ALL, &[&looks, &publishes, &asks]),
+        (&[Command::Build], &[&builds]),
+        (
+            &[Command::Build, Command::Publish],
+            &[&looks, &builds, &publishes],
+        ),
+        (
+            &[Command::Build, Command::Doctor],
+            &[&looks, &builds, &asks],
+        ),
+        (&Command::ALL, &[&looks, &builds, &publishes, &asks]),
     ] {
         let publisher = Publisher::of(&REGIONS, false);
         let policy = publisher.policy(commands);
@@ -159,6 +197,9 @@ fn it_is_a_policy_that_aws_takes() {
             &Command::ALL[..],
             &[Command::Publish],
             &[Command::Diff, Command::Doctor],
+            &[Command::Build],
+            &[Command::Build, Command::Publish],
+            &[Command::Build, Command::Diff, Command::Doctor],
         ] {
             let policy = publisher.policy(commands);
             let count = policy.characters();
@@ -180,7 +221,10 @@ fn it_is_a_policy_that_aws_takes() {
                     assert!(CONDITIONS.contains(&key.as_str()), "{sid}: {key}");
                 }
                 let everything = statement["Resource"] == json!(["*"]);
-                let takes_none = matches!(sid, "Look" | "AskAboutAliases");
+                let takes_none = matches!(
+                    sid,
+                    "Look" | "LookAtHome" | "AskAboutAliases" | "GrantKeysOnlyToAws"
+                );
                 assert_eq!(everything, takes_none, "{sid}");
             }
         }
@@ -196,9 +240,14 @@ fn what_is_removed_must_be_a_release_s_own() {
         .iter()
         .find(|one| one.action.contains(&"ec2:DeregisterImage"));
     let expected = json!({
-        "Sid": "RemoveOwn",
+        "Sid": "HandleOwn",
         "Effect": "Allow",
-        "Action": ["ec2:DeleteSnapshot", "ec2:DeregisterImage"],
+        "Action": [
+            "ec2:DeleteSnapshot",
+            "ec2:DeregisterImage",
+            "ebs:GetSnapshotBlock",
+            "ebs:ListSnapshotBlocks",
+        ],
         "Resource": ["arn:aws:ec2:*::image/*", "arn:aws:ec2:*::snapshot/*"],
         "Condition": {
             "StringLike": { "aws:ResourceTag/alpine-ami:release": "?*" },
@@ -206,6 +255,98 @@ fn what_is_removed_must_be_a_release_s_own() {
         },
     });
     assert_eq!(json!(remove), expected);
+}
+
+/// The statements of a policy that are about an action.
+fn about(policy: &Policy, action: &str) -> Value {
+    let all = policy.statement.iter();
+    let about: Vec<_> = all.filter(|one| one.action.contains(&action)).collect();
+    json!(about)
+}
+
+#[test]
+fn a_build_stays_at_home_and_handles_its_own() {
+    let publisher = Publisher::of(&["eu-central-1", "us-east-1"], false);
+    let policy = publisher.policy(&[Command::Build]);
+    let tagged = json!({ "StringLike": { "aws:ResourceTag/alpine-ami:build": "?*" } });
+    let expected = json!([{
+        "Sid": "HandleBuilds",
+        "Effect": "Allow",
+        "Action": [
+            "ec2:CreateSnapshot",
+            "ec2:DeleteSnapshot",
+            "ec2:GetConsoleOutput",
+            "ec2:StopInstances",
+            "ec2:TerminateInstances",
+        ],
+        "Resource": [
+            "arn:aws:ec2:eu-central-1:*:instance/*",
+            "arn:aws:ec2:eu-central-1::snapshot/*",
+            "arn:aws:ec2:eu-central-1:*:volume/*",
+        ],
+        "Condition": tagged,
+    }]);
+    assert_eq!(about(&policy, "ec2:TerminateInstances"), expected);
+    let instance = &about(&policy, "ec2:RunInstances")[1];
+    let condition = json!({
+        "StringLike": { "aws:RequestTag/alpine-ami:build": "?*" },
+        "StringEquals": { "ec2:MetadataHttpTokens": "required" },
+    });
+    assert_eq!(instance["Condition"], condition);
+    let text = policy.text();
+    assert!(!text.contains("us-east-1"), "{text}");
+    let keys = &about(&policy, "kms:Decrypt")[0]["Resource"];
+    let home = &publisher.keys[&region("eu-central-1")];
+    let home = format!("arn:aws:kms:*:*:key/{}", home.key_id());
+    assert_eq!(*keys, json!([home]));
+}
+
+#[test]
+fn keys_are_granted_to_aws_alone() {
+    let publisher = Publisher::of(&["eu-central-1", "us-east-1"], false);
+    for commands in [&[Command::Build][..], &[Command::Publish], &Command::ALL] {
+        let grants = about(&publisher.policy(commands), "kms:CreateGrant");
+        let [allow, deny] = &grants.as_array().expect("a list")[..] else {
+            panic!("{grants}");
+        };
+        assert_eq!(allow["Sid"], "UseKeys");
+        let expected = json!({
+            "Sid": "GrantKeysOnlyToAws",
+            "Effect": "Deny",
+            "Action": ["kms:CreateGrant"],
+            "Resource": ["*"],
+            "Condition": { "BoolIfExists": { "kms:GrantIsForAWSResource": "false" } },
+        });
+        assert_eq!(*deny, expected);
+    }
+}
+
+#[test]
+fn build_and_publish_share_what_both_need() {
+    let publisher = Publisher::of(&["eu-central-1", "us-east-1"], false);
+    let both = publisher.policy(&[Command::Build, Command::Publish]);
+    for action in [
+        "ec2:DescribeImages",
+        "kms:Decrypt",
+        "s3:ListBucket",
+        "s3:PutObject",
+    ] {
+        let shared = about(&both, action);
+        assert_eq!(shared.as_array().map(Vec::len), Some(1), "{action}");
+        let publish = publisher.policy(&[Command::Publish]);
+        assert_eq!(shared, about(&publish, action));
+    }
+    let tags = &about(&both, "ec2:CreateTags")[1];
+    let making = json!([
+        "CopyImage",
+        "RegisterImage",
+        "CreateSnapshot",
+        "RunInstances"
+    ]);
+    assert_eq!(
+        tags["Condition"]["StringEquals"]["ec2:CreateAction"],
+        making
+    );
 }
 
 #[test]

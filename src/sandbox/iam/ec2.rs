@@ -62,7 +62,7 @@ fn existing(
 }
 
 fn wishes(context: &Context, world: &World, action: &str, form: &Form) -> Vec<Wish> {
-    if action.starts_with("Describe") || action.starts_with("Get") {
+    if action.starts_with("Describe") {
         return vec![
             Wish::new(format!("ec2:{action}"), "*").with("ec2:region", context.region.to_string()),
         ];
@@ -80,14 +80,16 @@ fn wishes(context: &Context, world: &World, action: &str, form: &Form) -> Vec<Wi
     let tags = created_tags(context, world, action, form);
     let no_tags = Tags::new();
     for kind in made(action, form) {
-        wishes.push(
-            Wish::new(
-                format!("ec2:{action}"),
-                arn(context, &context.region, kind, "*"),
-            )
-            .with("ec2:region", context.region.to_string())
-            .tagging(tags.get(*kind).unwrap_or(&no_tags)),
-        );
+        let wish = Wish::new(
+            format!("ec2:{action}"),
+            arn(context, &context.region, kind, "*"),
+        )
+        .with("ec2:region", context.region.to_string())
+        .tagging(tags.get(*kind).unwrap_or(&no_tags));
+        wishes.push(match form.get("MetadataOptions.HttpTokens") {
+            Some(tokens) if *kind == "instance" => wish.with("ec2:metadatahttptokens", tokens),
+            _ => wish,
+        });
     }
     if wishes.is_empty() {
         wishes.push(

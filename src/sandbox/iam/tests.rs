@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::sandbox::ec2::instances::tests::Lab;
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::service::Service;
 use crate::sandbox::testing::{Bed, Xml, request};
@@ -143,6 +144,50 @@ fn a_copy_needs_its_source_its_targets_and_the_region() {
     bed.confine(ROLE, json!(all));
     assert_eq!(copy("true").expect_err("dry").code, "DryRunOperation");
     copy("false").expect("a copy");
+}
+
+#[test]
+fn a_launch_asks_for_each_resource_by_its_own_conditions() {
+    let lab = Lab::new();
+    let bed = &lab.bed;
+    let tags = [
+        ("TagSpecification.1.ResourceType", "instance"),
+        ("TagSpecification.1.Tag.1.Key", "Build"),
+        ("TagSpecification.1.Tag.1.Value", "one"),
+    ];
+    let run = |more: &[(&str, &str)]| {
+        let params: Vec<_> = tags.iter().chain(more).copied().collect();
+        lab.run_as(ROLE, &params)
+    };
+    let account = format!("{HERE}:111111111111");
+    let others = ["network-interface", "security-group", "subnet", "volume"];
+    let mut others = others.map(|kind| format!("{account}:{kind}/*")).to_vec();
+    others.push(format!("{HERE}::image/*"));
+    let instances = format!("{account}:instance/*");
+    let mut instance = allow(json!("ec2:RunInstances"), json!(instances));
+    instance["Condition"] = json!({
+        "StringEquals": {"ec2:MetadataHttpTokens": "required"},
+        "StringLike": {"aws:RequestTag/Build": "?*"},
+    });
+    let mut tagging = allow(json!("ec2:CreateTags"), json!(instances));
+    tagging["Condition"] = json!({"StringEquals": {"ec2:CreateAction": "RunInstances"}});
+    let mut console = allow(json!("ec2:GetConsoleOutput"), json!(instances));
+    console["Condition"] = json!({"StringEquals": {"aws:ResourceTag/Build": "one"}});
+    let launch = allow(json!("ec2:RunInstances"), json!(others));
+    bed.confine(ROLE, json!([launch, instance, tagging, console]));
+
+    let refused = format!("ec2:RunInstances on resource: {instances} because");
+    let tokens = |value| [("MetadataOptions.HttpTokens", value)];
+    unauthorized(run(&[]), &refused);
+    unauthorized(run(&tokens("optional")), &refused);
+    unauthorized(lab.run_as(ROLE, &tokens("required")), &refused);
+    let made = run(&tokens("required")).expect("an instance");
+    let made = made.text("instancesSet/item[0]/instanceId").to_owned();
+    let other = lab.launched(&[]);
+    let read = |id: &str| bed.ec2(ROLE, "GetConsoleOutput", &[("InstanceId", id)]);
+    read(&made).expect("its own");
+    let refused = format!("ec2:GetConsoleOutput on resource: {account}:instance/{other} because");
+    unauthorized(read(&other), &refused);
 }
 
 #[test]

@@ -22,6 +22,7 @@ const SINGLE: &[&str] = &[
     "ebs:parentsnapshot",
     "ebs:volumesize",
     "ec2:createaction",
+    "ec2:metadatahttptokens",
     "ec2:region",
     "kms:bypasspolicylockoutsafetycheck",
     "kms:calleraccount",
