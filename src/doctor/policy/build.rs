@@ -91,6 +91,7 @@ impl Scope<'_> {
         let actions = [
             "ec2:CreateSnapshot",
             "ec2:DeleteSnapshot",
+            "ec2:DeleteVolume",
             "ec2:GetConsoleOutput",
             "ec2:StopInstances",
             "ec2:TerminateInstances",
