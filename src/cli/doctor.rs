@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::block_on;
+use super::{block_on, program};
 use crate::config::Config;
 use crate::doctor::policy::{Command, MOST_CHARACTERS};
 use crate::doctor::{Patient, examine, least_policy, tools};
@@ -30,8 +30,10 @@ impl DoctorArgs {
         let patient = Patient {
             aws: config.aws.clone(),
             publish: config.publish.clone(),
+            build: config.build.clone(),
             command: self.command.name().to_owned(),
             machine: tools::Machine::this(),
+            program: program()?,
         };
         if let Some(commands) = &self.iam_policy {
             return policy(ui, commands, &patient);

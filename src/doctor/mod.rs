@@ -7,11 +7,12 @@
 //! |---|---|
 //! | [`report`] | what was found |
 //! | [`configuration`], [`tools`] | what can be seen without AWS |
-//! | [`account`], [`regions`], [`permissions`], [`keys`], [`bucket`], [`quotas`] | what AWS says |
+//! | [`account`], [`regions`], [`permissions`], [`keys`], [`bucket`], [`build`], [`quotas`] | what AWS says |
 //! | [`policy`] | the least IAM policy |
 
 pub mod account;
 pub mod bucket;
+pub mod build;
 pub mod configuration;
 pub mod keys;
 pub mod permissions;
@@ -24,12 +25,14 @@ mod tests;
 pub mod tools;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
 use crate::aws::settings::AwsSettings;
 use crate::aws::{Aws, AwsError, Region};
+use crate::builder::ec2::settings::BuildSettings;
 use crate::publish::keys::resolve_each;
 use crate::publish::settings::PublishSettings;
 
@@ -50,10 +53,14 @@ pub struct Patient {
     pub aws: AwsSettings,
     /// `[publish]`.
     pub publish: PublishSettings,
+    /// `[build]`.
+    pub build: BuildSettings,
     /// The command whose role is taken: what it may do is looked at.
     pub command: String,
     /// This machine.
     pub machine: tools::Machine,
+    /// This program's own file.
+    pub program: PathBuf,
 }
 
 impl Patient {
@@ -173,6 +180,13 @@ async fn ask(patient: &Patient, aws: &Aws, limit: Duration) -> Vec<Check> {
         let (one, place, name) = (aws.clone(), region.clone(), publish.keys.clone());
         asked.ask(Group::Keys, "key", Some(&region), async move {
             keys::checks(&one, &place, &name).await
+        });
+    }
+    if !patient.build.base_images.is_empty() {
+        let (aws, settings, home) = (aws.clone(), patient.build.clone(), home.clone());
+        let own = patient.program.clone();
+        asked.ask(Group::Build, "build", None, async move {
+            build::checks(&aws, &settings, &home, &own).await
         });
     }
     if let Some(bucket) = publish.bucket.clone() {

@@ -50,6 +50,8 @@ pub enum Group {
     Keys,
     /// The bucket of manifests.
     Bucket,
+    /// What build instances need.
+    Build,
     /// How much of what AWS allows is used.
     Quotas,
 }
@@ -64,6 +66,7 @@ impl Group {
             Group::Permissions => "Permissions",
             Group::Keys => "Keys",
             Group::Bucket => "Bucket",
+            Group::Build => "Build instances",
             Group::Quotas => "Quotas",
         }
     }

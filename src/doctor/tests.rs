@@ -33,8 +33,10 @@ fn patient(toml: &str) -> Patient {
     Patient {
         aws: AwsSettings::default(),
         publish: toml::from_str(toml).expect("settings"),
+        build: BuildSettings::default(),
         command: "publish".to_owned(),
         machine: machine(),
+        program: PathBuf::from("/nonexistent"),
     }
 }
 

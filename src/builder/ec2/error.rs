@@ -35,7 +35,7 @@ pub enum InstanceBuildError {
     Keys(#[from] KeyErrors),
     /// Another run builds the same.
     #[error(transparent)]
-    Lease(#[from] LeaseError),
+    Lease(Box<LeaseError>),
     /// A call.
     #[error(transparent)]
     Aws(#[from] AwsError),
@@ -206,6 +206,12 @@ impl InstanceBuildError {
             self,
             E::Settings(_) | E::Program(_) | E::Ground { .. } | E::Disk { .. }
         )
+    }
+}
+
+impl From<LeaseError> for InstanceBuildError {
+    fn from(error: LeaseError) -> InstanceBuildError {
+        InstanceBuildError::Lease(Box::new(error))
     }
 }
 

@@ -110,8 +110,7 @@ impl Followed<'_> {
     ) -> Result<Manifest, InstanceBuildError> {
         match outcome.end {
             End::Done { manifest, .. } => {
-                let total: u64 = outcome.steps.iter().map(|(_, took)| took).sum();
-                tell(&format!("built in {:.0} s", total as f64 / 1000.0));
+                tell(&took(&outcome.steps));
                 Ok(*manifest)
             }
             End::Failed { error, advice } => {
@@ -240,6 +239,20 @@ impl Followed<'_> {
     }
 }
 
+/// What a worker took for its steps.
+fn took(steps: &[(String, u64)]) -> String {
+    let seconds = |milliseconds: u64| format!("{:.1} s", milliseconds as f64 / 1000.0);
+    let total = steps.iter().map(|(_, took)| took).sum();
+    let long = steps.iter().filter(|(_, took)| *took >= 1000);
+    let long: Vec<_> = long
+        .map(|(step, took)| format!("{} {}", printable(step.as_bytes()), seconds(*took)))
+        .collect();
+    match long.is_empty() {
+        true => format!("built in {}", seconds(total)),
+        false => format!("built in {}: {}", seconds(total), long.join(", ")),
+    }
+}
+
 /// Whether it does nothing any more.
 fn has_ended(state: &InstanceState) -> bool {
     *state == InstanceState::Stopped || state.is_ending()
@@ -257,6 +270,14 @@ fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_that_took_long_are_told() {
+        let step = |name: &str, took| (name.to_owned(), took);
+        assert_eq!(took(&[step("a", 20)]), "built in 0.0 s");
+        let steps = [step("a", 20), step("b", 61_500), step("c", 1000)];
+        assert_eq!(took(&steps), "built in 62.5 s: b 61.5 s, c 1.0 s");
+    }
 
     #[test]
     fn words_of_an_instance_move_no_cursor() {

@@ -255,10 +255,8 @@ impl InstanceBuild {
             let is_kept = kept.contains(&instance.id);
             tags.get(tags::JOB).is_some() && tags.get(tags::RUN).is_some() && !is_kept
         };
-        let chosen = match found.iter().rposition(is_ours) {
-            Some(place) => Some(found.remove(place)),
-            None => None,
-        };
+        let chosen = found.iter().rposition(is_ours);
+        let chosen = chosen.map(|place| found.remove(place));
         for other in found {
             self.say(&format!("ending {}, which an earlier run left", other.id));
             self.site.ec2().terminate(&other.id).await?;

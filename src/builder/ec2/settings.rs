@@ -25,7 +25,7 @@ const MOST_MINUTES: u32 = 24 * 60;
 /// ```toml
 /// [build.base_images]
 /// x86_64 = "ami-0123456789abcdef0"                    # an id, or the newest of owner/name:
-/// aarch64 = "self/kubezero/builder/*/arm64/*"
+/// aarch64 = "self/kubezero/builder/*/aarch64/*"
 ///
 /// [build.instance_types]
 /// x86_64 = ["c7i.large", "c6i.large"]                 # in order of preference
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn base_images_are_ids_or_names() {
         let text = r#"
-            base_images = { x86_64 = "ami-12345678", aarch64 = "self/a/builder/*/arm64/*" }
+            base_images = { x86_64 = "ami-12345678", aarch64 = "self/a/builder/*/aarch64/*" }
             workers = { aarch64 = "worker" }
         "#;
         let settings: BuildSettings = toml::from_str(text).expect("settings");
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(image(Arch::X86_64), BaseImage::Id(id));
         let newest = BaseImage::Newest {
             owner: "self".to_owned(),
-            name: "a/builder/*/arm64/*".to_owned(),
+            name: "a/builder/*/aarch64/*".to_owned(),
         };
         assert_eq!(image(Arch::Aarch64), newest);
         assert_eq!(newest.to_string().parse::<BaseImage>().ok(), Some(newest));

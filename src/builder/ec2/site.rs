@@ -2,7 +2,7 @@
 //! subnets, the key, the workers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::InstanceBuildError;
@@ -58,6 +58,29 @@ pub struct Ground {
     pub program: Program,
 }
 
+impl Ground {
+    /// Looks at what an architecture needs.
+    ///
+    /// # Errors
+    /// What is missing, or no good.
+    pub async fn look(
+        ec2: &Ec2,
+        settings: &BuildSettings,
+        own: &Path,
+        subnets: &[Subnet],
+        arch: Arch,
+    ) -> Result<Ground, InstanceBuildError> {
+        let program = program(settings, own.to_owned(), arch).await?;
+        let image = base_image(ec2, settings.base_image(arch)?, arch).await?;
+        Ok(Ground {
+            image: image.id,
+            root_device: image.root_device.unwrap_or_else(|| "/dev/xvda".to_owned()),
+            offers: offers(ec2, &settings.types(arch), subnets, arch).await?,
+            program,
+        })
+    }
+}
+
 /// A type in a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
@@ -96,14 +119,7 @@ impl Site {
         let subnets = subnets?;
         let mut grounds = BTreeMap::new();
         for arch in arches {
-            let program = program(settings, own.clone(), *arch).await?;
-            let image = base_image(&ec2, settings.base_image(*arch)?, *arch).await?;
-            let ground = Ground {
-                image: image.id,
-                root_device: image.root_device.unwrap_or_else(|| "/dev/xvda".to_owned()),
-                offers: offers(&ec2, &settings.types(*arch), &subnets, *arch).await?,
-                program,
-            };
+            let ground = Ground::look(&ec2, settings, &own, &subnets, *arch).await?;
             grounds.insert(*arch, ground);
         }
         Ok(Site {
@@ -174,7 +190,10 @@ async fn base_image(ec2: &Ec2, named: &BaseImage, arch: Arch) -> Result<Image, I
 }
 
 /// The subnets that are named, or those of the default network, that a way leads out of.
-async fn subnets(ec2: &Ec2, named: &[SubnetId]) -> Result<Vec<Subnet>, InstanceBuildError> {
+///
+/// # Errors
+/// There is none.
+pub async fn subnets(ec2: &Ec2, named: &[SubnetId]) -> Result<Vec<Subnet>, InstanceBuildError> {
     let mut subnets = Vec::new();
     for id in named {
         let subnet = ec2.subnet(id).await?;

@@ -21,6 +21,8 @@ use crate::digest;
 
 /// Uploads at once.
 const PARALLEL: usize = 8;
+/// No address holds for less: what is wrong with the credentials is told by AWS.
+const SHORTEST: Duration = Duration::from_secs(1);
 /// Addresses hold for so long after the end of the instance's life.
 const SLACK: Duration = Duration::from_secs(600);
 
@@ -90,8 +92,7 @@ pub async fn stage(
     tell: impl Fn(&str),
 ) -> Result<Staged, InstanceBuildError> {
     let keys = Keys::new(build, &site.run);
-    let expires = site.life + SLACK;
-    warn_of_short_credentials(site, expires, tell).await;
+    let expires = expires(site, tell).await;
     let shelf = &site.shelf;
     let addresses = addresses(shelf, draft, expires).await?;
     let reports = Addresses {
@@ -141,15 +142,21 @@ async fn addresses(
     Ok(addresses)
 }
 
-/// An address ends with the credentials that signed it, whatever it says itself.
-async fn warn_of_short_credentials(site: &Site, expires: Duration, tell: impl Fn(&str)) {
-    let now = OffsetDateTime::now_utc();
-    if let Some(end) = site.aws.credentials_until(expires).await
-        && end < now + site.life
-    {
-        let minutes = (end - now).whole_minutes().max(0);
+/// How long addresses hold. One ends with the credentials that signed it, whatever it says itself.
+async fn expires(site: &Site, tell: impl Fn(&str)) -> Duration {
+    let wanted = site.life + SLACK;
+    let Some(end) = site.aws.credentials_until(wanted).await else {
+        return wanted;
+    };
+    let left = end - OffsetDateTime::now_utc();
+    let left = Duration::try_from(left).unwrap_or(SHORTEST);
+    if left < site.life {
         tell(&format!(
-            "warning: these credentials end in {minutes} min, and with them the instance's addresses: a build that takes longer fails"
+            "warning: these credentials end in {} min, and with them the instance's addresses: a build that takes longer fails",
+            left.as_secs() / 60
         ));
     }
+    // To whole seconds, and not beyond the end of what signs them.
+    let left = Duration::from_secs(left.as_secs()).saturating_sub(SHORTEST);
+    wanted.min(left.max(SHORTEST))
 }

@@ -229,3 +229,38 @@ async fn a_build_has_the_objects_of_its_prefix() {
     denied(put.await, "s3:PutObject");
     denied(s3.remove(&bucket, "elsewhere").await, "s3:DeleteObject");
 }
+
+#[tokio::test]
+async fn what_build_instances_lack_is_told() {
+    let cloud = Cloud::start().await;
+    let aws = furnish(&cloud).await;
+    let report = examine_as(&good(), Ok(aws.clone()), LONG).await;
+    let about = |report: &Report| {
+        let checks = report.checks.iter();
+        let ours = checks.filter(|check| check.group == Group::Build);
+        ours.map(|check| (check.status, check.found.clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(about(&report), [], "nobody builds there");
+
+    let text = r#"
+        base_images = { x86_64 = "ami-00000000", aarch64 = "self/none/*" }
+        workers = { x86_64 = "/not/there" }
+    "#;
+    let patient = Patient {
+        build: toml::from_str(text).expect("settings"),
+        ..good()
+    };
+    let found = about(&examine_as(&patient, Ok(aws), LONG).await);
+    let [
+        (Status::Ok, network),
+        (Status::Failed, here),
+        (Status::Failed, arm),
+    ] = &found[..]
+    else {
+        panic!("{found:#?}");
+    };
+    assert!(network.contains("subnet-"), "{network}");
+    assert!(here.contains("cannot read the worker"), "{here}");
+    assert!(arm.contains("no worker for aarch64"), "{arm}");
+}

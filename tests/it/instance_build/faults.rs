@@ -1,6 +1,7 @@
 //! What goes wrong in AWS and on the instance: told, and nothing is left.
 
 use std::fs;
+use std::io::Read as _;
 
 use serde_json::json;
 
@@ -227,27 +228,44 @@ fn credentials_that_end_are_renewed_or_told() {
     let told = yard.build();
     yard.check_built(&told);
 
-    // While the instance waits, its addresses end with them: it cannot leave its result.
+    // While the instance works, its addresses end with them: it cannot leave its result.
     let worker = Worker::new(&format!("report('waiting')\ntime.sleep(4)\n{GOOD}"));
-    let config = yard.config(&worker.path, "").replace("minutes = 5", "minutes = 70");
+    let config = yard
+        .config(&worker.path, "")
+        .replace("minutes = 5", "minutes = 70");
     yard.house
         .configure(&config.replace("[aws]\n", &format!("[aws]\nassume_role = \"{role}\"\n")));
-    let child = yard
+    let mut child = yard
         .command(&["base", "--arch", "x86_64"])
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("it starts");
-    let launches = yard.house.calls("operation=RunInstances").len();
-    yard.house.wait_for_calls("RunInstances", launches + 1);
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    // A session of a role has an hour.
-    yard.house.place.advance(61 * 60);
+    let said = until_it_says(&mut child, "base-x86_64: waiting");
+    yard.house
+        .place
+        .fault(json!({ "operation": "PutObject", "action": "expire-credentials" }));
     let output = child.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said + &String::from_utf8_lossy(&output.stderr);
+    yard.house.place.control("DELETE", "faults", json!(null));
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for words in ["these credentials end in", "left no result", "ExpiredToken"] {
+    for words in ["these credentials end in", "left no result", "cannot send"] {
         assert!(said.contains(words), "no `{words}` in {said}");
     }
+    assert!(!said.contains("EXPIRATION"), "{said}");
     yard.check_left(1);
+}
+
+/// What a run says until it has said this.
+fn until_it_says(child: &mut std::process::Child, line: &str) -> String {
+    let mut said = String::new();
+    let mut stderr = child.stderr.take().expect("a pipe");
+    let mut byte = [0];
+    while !said.contains(line) {
+        let read = stderr.read(&mut byte).expect("it says something");
+        assert_eq!(read, 1, "it ended: {said}");
+        said.push(char::from(byte[0]));
+    }
+    child.stderr = Some(stderr);
+    said
 }

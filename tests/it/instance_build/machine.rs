@@ -109,7 +109,10 @@ fn boots(house: &House, ami: &str) {
     loop {
         let params = [("InstanceId", instance.as_str()), ("Latest", "true")];
         let answer = home.ec2("GetConsoleOutput", &params).done("a console");
-        let console = answer.text("output").replace(char::is_whitespace, "");
+        let console = answer
+            .get("output")
+            .unwrap_or_default()
+            .replace(char::is_whitespace, "");
         let console = BASE64_STANDARD.decode(console).expect("base64");
         let console = String::from_utf8_lossy(&console);
         if console.contains("login:") {
