@@ -7,6 +7,7 @@ use clap::Args;
 use super::{block_on, program};
 use crate::builder::worker::{Workplace, work};
 use crate::image::jail;
+use crate::sandbox::machines::process::init;
 use crate::ui::{Failure, Status};
 use crate::vm::relay;
 
@@ -36,6 +37,19 @@ impl RelayArgs {
             Ok(()) => Status::Done,
             Err(_) => Status::Failed,
         })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InstanceInitArgs {
+    /// The instance, for whoever looks at this machine's processes
+    instance: String,
+}
+
+impl InstanceInitArgs {
+    pub(super) fn run(self) -> Result<Status, Failure> {
+        init::serve()?;
+        Ok(Status::Done)
     }
 }
 

@@ -96,7 +96,7 @@ enum Command {
     Worker(internal::WorkerArgs),
     /// Be an instance's first process (started by `sandbox start --instances process`)
     #[command(hide = true)]
-    InstanceInit,
+    InstanceInit(internal::InstanceInitArgs),
 }
 
 /// Options of whatever takes a profile.
@@ -185,10 +185,7 @@ impl Cli {
             Command::Jail(args) => args.run(),
             Command::MetadataRelay(args) => args.run(),
             Command::Worker(args) => args.run(),
-            Command::InstanceInit => {
-                crate::sandbox::machines::process::init::serve()?;
-                Ok(crate::ui::Status::Done)
-            }
+            Command::InstanceInit(args) => args.run(),
         }
     }
 }

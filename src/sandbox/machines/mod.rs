@@ -40,11 +40,11 @@ pub enum InstanceMode {
     /// As QEMU virtual machines.
     #[default]
     Qemu,
-    /// Not really, for tests: user data runs on this machine, in namespaces, and nothing is booted.
-    /// Needs root, and user data is root here: trusted code only.
+    /// As a stand-in for tests, without a machine: user data runs as root on this one, in namespaces.
+    /// Needs root, and user data that is trusted.
     ///
-    /// There is no metadata service; the network, the endpoint on it and all programs are this
-    /// machine's. See [`process`].
+    /// Nothing of the image is used, and there is no metadata service. The network, with the
+    /// endpoint on loopback, and all programs are this machine's. See [`process`].
     Process,
     /// Not at all: RunInstances answers with an error.
     None,

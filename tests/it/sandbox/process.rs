@@ -1,5 +1,6 @@
 //! Instances as processes of this machine: what runs, what it sees, and that nothing of it is left.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -23,7 +24,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Place {
     process: Process,
     image: String,
+    /// Ids of the instances that were launched.
+    launched: RefCell<Vec<String>>,
     folder: tempfile::TempDir,
+}
+
+impl Drop for Place {
+    /// What ends with the sandbox still has files in its folder.
+    fn drop(&mut self) {
+        self.process.kill();
+        // A test that fails has something else to say.
+        for id in self.launched.take() {
+            if std::thread::panicking() {
+                return;
+            }
+            wait("the end of an instance", || processes(&id).is_empty());
+        }
+    }
 }
 
 impl Place {
@@ -44,6 +61,7 @@ impl Place {
         Some(Place {
             process,
             image,
+            launched: RefCell::default(),
             folder,
         })
     }
@@ -69,6 +87,7 @@ impl Place {
         );
         let launched = launched.done("an instance");
         let id = launched.text("instancesSet/item[0]/instanceId").to_owned();
+        self.launched.borrow_mut().push(id.clone());
         let [_, disk] = volumes(self.publisher(), &id);
         let file = self.folder.path().join(format!("state/blocks/{disk}.raw"));
         Instance { id, disk, file }
@@ -107,16 +126,22 @@ struct Instance {
 }
 
 impl Instance {
-    /// The loop devices that its volume is.
+    /// The loop devices that its volume is; its file may not be there yet.
     fn loop_devices(&self) -> Vec<String> {
-        assert!(self.file.exists(), "{}", self.file.display());
         let listed = Command::new("losetup")
-            .args(["--noheadings", "--output", "NAME", "--associated"])
-            .arg(&self.file)
+            .args([
+                "--list",
+                "--noheadings",
+                "--raw",
+                "--output",
+                "NAME,BACK-FILE",
+            ])
             .output()
             .expect("losetup");
         let listed = String::from_utf8(listed.stdout).expect("text");
-        listed.split_whitespace().map(str::to_owned).collect()
+        let file = self.file.to_str().expect("UTF-8");
+        let devices = listed.lines().filter(|line| line.contains(file));
+        devices.map(str::to_owned).collect()
     }
 }
 
@@ -206,6 +231,7 @@ sleep {mark}
     );
     assert_eq!(instance.loop_devices(), [""; 0]);
     assert_eq!(processes(&mark), [""; 0]);
+    assert_eq!(processes(&instance.id), [""; 0]);
     assert!(!Path::new("/root/kept").exists() && !Path::new("/tmp/kept").exists());
     let snapshot = snapshot_of(place.publisher(), &instance.disk);
     let written = place.publisher().get_block(&snapshot, 0).done("a block");
@@ -375,8 +401,8 @@ fn nothing_outlives_a_killed_sandbox() {
     let more: Vec<Instance> = (0..4).map(|_| place.launch(&deaf)).collect();
     place.process.kill();
     for instance in more.iter().chain([&instance]) {
-        wait("the end of a loop device", || {
-            instance.loop_devices().is_empty()
+        wait("the end of an instance", || {
+            processes(&instance.id).is_empty() && instance.loop_devices().is_empty()
         });
     }
     assert_eq!(processes(&mark), [""; 0]);

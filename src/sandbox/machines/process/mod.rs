@@ -111,7 +111,7 @@ impl Process {
         let mut child = Command::new("unshare")
             .args(UNSHARE)
             .arg(program)
-            .arg(init::SUBCOMMAND)
+            .args([init::SUBCOMMAND, id])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(complaints.try_clone().map_err(cannot)?)
@@ -219,5 +219,23 @@ impl Process {
         let _ = file.rewind().and_then(|()| file.read_to_string(&mut words));
         let words = words.trim().replace('\n', "; ");
         (!words.is_empty()).then_some(words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_architecture_is_refused() {
+        let other = match Arch::host() {
+            Some(Arch::Aarch64) => "x86_64",
+            _ => "arm64",
+        };
+        for architecture in [other, "i386"] {
+            let why = check(architecture).expect_err("another one");
+            let expected = format!("the image is for {architecture}; start it with --instances");
+            assert!(why.contains(&expected), "{why}");
+        }
     }
 }
