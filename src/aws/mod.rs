@@ -30,5 +30,7 @@ pub mod token;
 pub mod wait;
 
 pub use error::{AwsError, Kind};
-pub use names::{AccountId, AmiId, InstanceId, KeyArn, Region, SnapshotId, SubnetId, VolumeId};
+pub use names::{
+    AccountId, AmiId, InstanceId, KeyArn, Place, Region, SnapshotId, SubnetId, VolumeId,
+};
 pub use session::Aws;

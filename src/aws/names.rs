@@ -181,6 +181,27 @@ impl KeyArn {
     }
 }
 
+/// A Region of an account, as errors name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place(Box<str>);
+
+impl Place {
+    /// The Region, and the account where it is known.
+    pub fn new(region: &Region, account: Option<&AccountId>) -> Place {
+        let text = match account {
+            Some(account) => format!("{region} (account {account})"),
+            None => region.to_string(),
+        };
+        Place(text.into())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
 /// Lower-case words and a digit: `us-east-1`, `us-gov-west-1`, `ap-southeast-2`.
 fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();

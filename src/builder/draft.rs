@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use crate::apk::fetch::Fetcher;
 use crate::builder::job::{Addresses, Job, JobDisk, JobRepository, SCHEMA, Source};
-use crate::builder::packages::{Chosen, Indexes, PackagesError};
+use crate::builder::packages::{Chosen, Indexes, PackagesError, of_checksums};
 use crate::digest;
+use crate::image::manifest::PackageInfo;
 use crate::plan::{Plan, Sources};
 
 /// A job that cannot be prepared.
@@ -53,6 +54,7 @@ pub enum Content {
 pub struct Draft {
     plan: Plan,
     packages_digest: String,
+    boot_packages: Vec<PackageInfo>,
     keys: BTreeMap<String, String>,
     repositories: Vec<DraftRepository>,
 }
@@ -100,6 +102,11 @@ impl Draft {
             keys.map(|(name, pem)| (name.to_owned(), String::from_utf8_lossy(pem).into_owned()));
         Ok(Draft {
             packages_digest: chosen.digest(),
+            boot_packages: boot
+                .selected
+                .iter()
+                .map(|one| indexes.describe(one))
+                .collect(),
             keys: keys.collect(),
             repositories,
             plan,
@@ -114,6 +121,17 @@ impl Draft {
     /// What the packages come to: the digest that the manifest will have.
     pub fn packages_digest(&self) -> &str {
         &self.packages_digest
+    }
+
+    /// The packages that the boot loader is made with, which are not in the image.
+    pub fn boot_packages(&self) -> &[PackageInfo] {
+        &self.boot_packages
+    }
+
+    /// What these come to.
+    pub fn boot_packages_digest(&self) -> String {
+        let checksums = self.boot_packages.iter();
+        of_checksums(checksums.map(|package| package.checksum.clone()))
     }
 
     /// Every file that the instance will fetch, each once.

@@ -68,10 +68,15 @@ pub struct Chosen {
 impl Chosen {
     /// SHA-256 over the checksums of all packages in their order.
     pub fn digest(&self) -> String {
-        let checksums = self.selected.iter().map(|one| &one.package.checksum);
-        let sums: String = checksums.map(|checksum| format!("{checksum}\n")).collect();
-        sha256(sums.as_bytes())
+        let checksums = self.selected.iter();
+        of_checksums(checksums.map(|one| one.package.checksum.to_string()))
     }
+}
+
+/// SHA-256 over checksums in their order.
+pub fn of_checksums(checksums: impl Iterator<Item = String>) -> String {
+    let sums: String = checksums.map(|checksum| checksum + "\n").collect();
+    sha256(sums.as_bytes())
 }
 
 impl Indexes {

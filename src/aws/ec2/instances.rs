@@ -90,6 +90,11 @@ impl InstanceState {
         self.is_ending() || matches!(self, InstanceState::Stopping | InstanceState::Stopped)
     }
 
+    /// Whether it is gone, and its volumes with it.
+    pub fn is_terminated(&self) -> bool {
+        *self == InstanceState::Terminated
+    }
+
     fn of(word: &str) -> InstanceState {
         match word {
             "pending" => InstanceState::Pending,

@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::error::{AwsError, Kind};
-use super::names::{NameError, Region};
+use super::names::{NameError, Place, Region};
 use super::retry::{Call, Caller};
 use super::tags::Tags;
 
@@ -75,6 +75,11 @@ impl Ec2 {
     /// Where it is.
     pub fn region(&self) -> &Region {
         &self.caller.region
+    }
+
+    /// Where it is, and whose.
+    pub fn place(&self) -> Place {
+        Place::new(&self.caller.region, self.caller.session.account())
     }
 
     /// All Regions that AWS has in the partition, with those that the account has not opted in to.

@@ -66,7 +66,8 @@ impl Ec2 {
         Ok(subnets)
     }
 
-    /// Whether a route leads out of a subnet: to everywhere, or to S3 through a gateway endpoint.
+    /// Whether a route leads out of a subnet, for instances without an address but what the subnet
+    /// gives them: to everywhere, or to S3 through a gateway endpoint.
     /// What counts is the subnet's own route table, or where it has none, the main one of its VPC.
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/subnet-route-tables.html>
     ///
@@ -85,7 +86,7 @@ impl Ec2 {
         Ok(tables
             .iter()
             .flat_map(types::RouteTable::routes)
-            .any(leads_out))
+            .any(|route| leads_out(route, subnet.public_ip_on_launch)))
     }
 
     async fn route_tables(
@@ -119,13 +120,16 @@ impl Ec2 {
     }
 }
 
-/// Whether a route leads to everywhere, or to a prefix list through a gateway endpoint, whose
+/// Whether a route leads to everywhere, for which an instance needs a public address where it is an
+/// internet gateway's, or to a prefix list through a gateway endpoint, whose
 /// service (S3 or DynamoDB) only the list's name tells. One that is a black hole, because its target
 /// is gone, leads nowhere.
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Route.html>
-fn leads_out(route: &types::Route) -> bool {
-    let is_everywhere = route.destination_cidr_block() == Some("0.0.0.0/0")
-        || route.destination_ipv6_cidr_block() == Some("::/0");
+fn leads_out(route: &types::Route, public_ip: bool) -> bool {
+    let is_internet = route.gateway_id().is_some_and(|id| id.starts_with("igw-"));
+    let is_everywhere = route.destination_cidr_block() == Some("0.0.0.0/0");
+    // What has only an address of version 6 does not reach S3's usual endpoint.
+    let is_everywhere = is_everywhere && (public_ip || !is_internet);
     let is_endpoint = route.destination_prefix_list_id().is_some()
         && route.gateway_id().is_some_and(|id| id.starts_with("vpce-"));
     let is_active = route.state() == Some(&types::RouteState::Active);

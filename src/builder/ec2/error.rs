@@ -8,14 +8,14 @@ use super::settings::SettingsError;
 use super::user_data::TooLong;
 use crate::arch::Arch;
 use crate::aws::wait::TimedOut;
-use crate::aws::{AwsError, InstanceId, Region};
+use crate::aws::{AwsError, InstanceId, Place};
 use crate::builder::draft::DraftError;
 use crate::builder::packages::PackagesError;
 use crate::publish::bucket::BucketError;
 use crate::publish::keys::KeyErrors;
 use crate::publish::lease::LeaseError;
 
-/// A build on an instance that failed. Nothing of it is left in the account, unless it says so.
+/// A build on an instance that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceBuildError {
     /// `[build]`.
@@ -43,10 +43,10 @@ pub enum InstanceBuildError {
     #[error(transparent)]
     UserData(#[from] TooLong),
     /// What `[build]` names is not there, or is no good.
-    #[error("{region}: {what}: {why}")]
+    #[error("{place}: {what}: {why}")]
     Ground {
         /// The home Region.
-        region: Region,
+        place: Place,
         /// What is named.
         what: String,
         /// What is wrong with it.
@@ -54,8 +54,8 @@ pub enum InstanceBuildError {
         /// What to do next.
         next: String,
     },
-    /// The profile's disk and the publisher's volumes differ.
-    #[error("{profile}: its disk has {disk} bytes, the volume that it is built on {volume}")]
+    /// The volume has no room for the profile's disk.
+    #[error("{profile}: its disk has {disk} bytes, the volume that it is built on only {volume}")]
     Disk {
         /// The profile.
         profile: String,
@@ -65,22 +65,22 @@ pub enum InstanceBuildError {
         volume: u64,
     },
     /// Nowhere is an instance to be had.
-    #[error("{region}: there is no capacity for a build instance for {arch}:{}", list(.tried))]
+    #[error("{place}: there is no capacity for a build instance for {arch}:{}", list(.tried))]
     NoCapacity {
         /// The home Region.
-        region: Region,
+        place: Place,
         /// The image's architecture.
         arch: Arch,
         /// What was tried, and what AWS said.
         tried: Vec<String>,
     },
     /// The worker failed, and said why.
-    #[error("{instance} in {region}: {error}{}", kept_at(.log))]
+    #[error("{instance} in {place}: {error}{}", kept_at(.log))]
     Failed {
         /// The instance.
         instance: InstanceId,
         /// Where it is.
-        region: Region,
+        place: Place,
         /// The worker's words.
         error: String,
         /// The worker's advice.
@@ -88,25 +88,27 @@ pub enum InstanceBuildError {
         /// Where what it said is kept, on this machine.
         log: Option<PathBuf>,
     },
-    /// The instance ended or hangs without a result.
-    #[error("{instance} in {region}: {why}{}", kept_at(.log))]
+    /// The instance ended or hangs without a result; or AWS took it back for lack of capacity.
+    #[error("{instance} in {place}: {why}{}", kept_at(.log))]
     Silent {
         /// The instance.
         instance: InstanceId,
         /// Where it is.
-        region: Region,
+        place: Place,
         /// How it is.
         why: String,
+        /// Whether AWS ended it for lack of capacity: another type or zone may do.
+        no_capacity: bool,
         /// Where what it said is kept, on this machine.
         log: Option<PathBuf>,
     },
     /// The result is not of the job.
-    #[error("{instance} in {region}: what it says it built has the {what} {found}, not {expected}")]
+    #[error("{instance} in {place}: what it says it built has the {what} {found}, not {expected}")]
     Differs {
         /// The instance.
         instance: InstanceId,
         /// Where it is.
-        region: Region,
+        place: Place,
         /// What differs.
         what: &'static str,
         /// As it is.
@@ -115,22 +117,22 @@ pub enum InstanceBuildError {
         expected: String,
     },
     /// The volume or its snapshot is not as it should be.
-    #[error("{id} in {region}: {why}")]
+    #[error("{id} in {place}: {why}")]
     Snapshot {
         /// Which.
         id: String,
         /// Where it is.
-        region: Region,
+        place: Place,
         /// What is wrong.
         why: String,
     },
     /// A state that did not come.
-    #[error("{what} in {region}: {timed_out}")]
+    #[error("{what} in {place}: {timed_out}")]
     TimedOut {
         /// What was waited for.
         what: String,
         /// Where.
-        region: Region,
+        place: Place,
         /// For how long, and what was seen.
         timed_out: TimedOut,
     },
@@ -174,16 +176,22 @@ impl InstanceBuildError {
             E::Bucket(error) => return error.advice(),
             E::Keys(error) => return error.advice(),
             E::Lease(error) => return error.advice(),
+            // What AWS's error says of going on is not so: what there was is removed.
+            E::Aws(error) if error.kind.is_transient() => {
+                "run the same command again later".to_owned()
+            }
             E::Aws(error) => error.advice(),
             E::UserData(_) => "shorten the bucket's name or publish.prefix: both are in every URL".to_owned(),
             E::Ground { next, .. } => next.clone(),
-            E::Disk { .. } => "make the profile's disk.size and publish.volume_gib the same".to_owned(),
+            E::Disk { .. } => "make the profile's disk.size smaller, or publish.volume_gib larger".to_owned(),
             E::NoCapacity { .. } => "run the same command again later, or name more types under [build.instance_types] or more zones' subnets under build.subnets".to_owned(),
-            E::Failed { advice, .. } => return advice.clone(),
+            E::Failed { advice, .. } => advice.clone().unwrap_or_else(|| {
+                "look at what it said, mend it, and run the same command again".to_owned()
+            }),
             E::Silent { .. } => "look at what it said; where it said nothing, the base image runs no user data, or has no way to S3; --keep-on-failure keeps the instance".to_owned(),
             E::Differs { .. } => "somebody changed the job or its result in the bucket, or the worker is of another version: look at who may write there, and build again".to_owned(),
             E::Snapshot { .. } => "run the same command again; if it happens again, see who else changes this build's things".to_owned(),
-            E::TimedOut { .. } => "run the same command again: it finds what is there and goes on".to_owned(),
+            E::TimedOut { .. } => "run the same command again, with a larger aws.wait_minutes".to_owned(),
             E::Output { .. } => "name a folder that can be written with --out, then run the same command again: the snapshot is found".to_owned(),
             E::Interrupted { .. } => "run the same command again".to_owned(),
         };

@@ -1,21 +1,25 @@
 //! From a result to a snapshot: what was built is what was asked for, and the volume is the one that
 //! was made for it.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use time::OffsetDateTime;
 
 use super::error::InstanceBuildError;
-use super::follow::Followed;
+use super::follow::{Followed, printable};
 use super::launch::DEVICE;
 use super::site::Site;
+use crate::arch::Firmware;
 use crate::aws::ec2::{InstanceState, Snapshot, SnapshotState};
 use crate::aws::tags::{self, Tags};
 use crate::aws::wait::{self, Forecast, Seen};
-use crate::aws::{AwsError, SnapshotId, VolumeId};
+use crate::aws::{AwsError, InstanceId, SnapshotId, VolumeId};
 use crate::builder::draft::Draft;
-use crate::image::manifest::{BuiltSnapshot, Manifest};
+use crate::builder::packages::of_checksums;
+use crate::image::manifest::{BuiltSnapshot, IMAGE, Manifest, SCHEMA};
+use crate::profile::Check;
 
 /// An instance that is done switches itself off; one that does not within this is told to.
 const OFF_WITHIN: std::time::Duration = std::time::Duration::from_secs(120);
@@ -35,34 +39,70 @@ pub struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// Whether a result is of the plan and packages that were asked for.
+    /// Whether a result is of the plan and packages that were asked for, in all that names and
+    /// describes the release that will be made of it.
     ///
     /// # Errors
     /// It is not.
-    pub fn check(
-        &self,
-        followed: &Followed<'_>,
-        manifest: &Manifest,
-    ) -> Result<(), InstanceBuildError> {
-        let plan = self.draft.plan();
-        let differs = |what, found: &str, expected: &str| {
-            if found == expected {
-                return Ok(());
-            }
-            Err(InstanceBuildError::Differs {
-                instance: followed.id().clone(),
-                region: self.site.home.clone(),
-                what,
-                found: found.to_owned(),
-                expected: expected.to_owned(),
-            })
+    pub fn check(&self, id: &InstanceId, manifest: &Manifest) -> Result<(), InstanceBuildError> {
+        let Some((what, found, expected)) = self.differing(manifest) else {
+            return Ok(());
         };
-        differs("profile", &manifest.profile, &plan.profile.name)?;
-        let arch = manifest.arch.to_string();
-        differs("architecture", &arch, plan.arch.as_str())?;
-        differs("plan", &manifest.plan_digest, &plan.digest)?;
-        let packages = self.draft.packages_digest();
-        differs("packages", &manifest.packages_digest, packages)
+        Err(InstanceBuildError::Differs {
+            instance: id.clone(),
+            place: self.site.place(),
+            what,
+            found: printable(found.as_bytes()).chars().take(200).collect(),
+            expected,
+        })
+    }
+
+    /// The first thing that a manifest says otherwise: what, what it says, what it should.
+    fn differing(&self, manifest: &Manifest) -> Option<(&'static str, String, String)> {
+        let plan = self.draft.plan();
+        let profile = &plan.profile;
+        let boot = manifest.boot_packages.iter();
+        let boot = of_checksums(boot.map(|package| package.checksum.clone()));
+        let firmware = |firmware: &[Firmware]| {
+            let names: Vec<_> = firmware.iter().map(|one| one.as_str()).collect();
+            names.join(", ")
+        };
+        let checks = |checks: &BTreeMap<String, Check>| {
+            serde_json::to_string(checks).expect("checks have a JSON form")
+        };
+        let said = |value: &dyn ToString| value.to_string();
+        let pairs = [
+            ("format", said(&manifest.schema), said(&SCHEMA)),
+            ("profile", said(&manifest.profile), said(&profile.name)),
+            ("version", said(&manifest.version), said(&profile.version)),
+            ("architecture", said(&manifest.arch), said(&plan.arch)),
+            ("plan", said(&manifest.plan_digest), said(&plan.digest)),
+            (
+                "packages",
+                said(&manifest.packages_digest),
+                said(&self.draft.packages_digest()),
+            ),
+            (
+                "boot loader's packages",
+                boot,
+                said(&self.draft.boot_packages_digest()),
+            ),
+            (
+                "firmware",
+                firmware(&manifest.firmware),
+                firmware(&plan.firmware),
+            ),
+            ("checks", checks(&manifest.checks), checks(&profile.checks)),
+            ("file", said(&manifest.image.file), said(&IMAGE)),
+            (
+                "size",
+                said(&manifest.image.size),
+                said(&profile.disk.size.0),
+            ),
+        ];
+        pairs
+            .into_iter()
+            .find(|(_, found, expected)| found != expected)
     }
 
     /// The snapshot of an instance's volume, completed and as it should be. The instance is off.
@@ -95,8 +135,13 @@ impl Finish<'_> {
         let id = followed.id();
         let look = async || {
             let found = ec2.instance(id).await?;
-            Ok::<_, AwsError>(match found.map(|found| found.state) {
+            Ok::<_, InstanceBuildError>(match found.map(|found| found.state) {
                 Some(InstanceState::Stopped) => Seen::Reached(()),
+                Some(state) if state.is_ending() => {
+                    let why =
+                        format!("it is {state}: somebody else ended it, and its disk with it");
+                    return Err(self.wrong(id, why));
+                }
                 Some(state) => Seen::NotYet(state.to_string()),
                 None => Seen::NotYet("not there".to_owned()),
             })
@@ -114,7 +159,7 @@ impl Finish<'_> {
     fn timed_out(&self, what: String, timed_out: wait::TimedOut) -> InstanceBuildError {
         InstanceBuildError::TimedOut {
             what,
-            region: self.site.home.clone(),
+            place: self.site.place(),
             timed_out,
         }
     }
@@ -122,7 +167,7 @@ impl Finish<'_> {
     fn wrong(&self, id: impl ToString, why: impl Into<String>) -> InstanceBuildError {
         InstanceBuildError::Snapshot {
             id: id.to_string(),
-            region: self.site.home.clone(),
+            place: self.site.place(),
             why: why.into(),
         }
     }
@@ -130,9 +175,17 @@ impl Finish<'_> {
     /// The volume that was made with the instance: encrypted under the right key.
     async fn volume(&self, followed: &Followed<'_>) -> Result<VolumeId, InstanceBuildError> {
         let ec2 = self.site.ec2();
-        let found = ec2.instance(followed.id()).await?;
-        let id = found.and_then(|found| found.volumes.get(DEVICE).cloned());
-        let id = id.ok_or_else(|| {
+        // A reader that lags shows a pending instance, which has no volumes yet.
+        let look = async || {
+            let found = ec2.instance(followed.id()).await?;
+            let volume = found.and_then(|found| found.volumes.get(DEVICE).cloned());
+            Ok::<_, AwsError>(match volume {
+                Some(volume) => Seen::Reached(volume),
+                None => Seen::NotYet("no such volume".to_owned()),
+            })
+        };
+        let id = wait::until(SHOWS_WITHIN, |_| {}, look).await?;
+        let id = id.map_err(|_| {
             let why = format!("it has no volume that is attached as {DEVICE}");
             self.wrong(followed.id(), why)
         })?;
@@ -184,7 +237,7 @@ impl Finish<'_> {
             }
             tokio::time::sleep(SHOWS_WITHIN / 10).await;
         }
-        // It was not done, or shows later than AWS's reads lag: then it is swept by its tag.
+        // It was not done; should it show later after all, it is removed with the instance.
         tracing::debug!("{error}; making it again");
         Ok(ec2.create_snapshot(volume, &description, &tags).await?)
     }

@@ -51,8 +51,7 @@ impl Followed<'_> {
     /// Waits for the result, and tells what the worker says meanwhile.
     ///
     /// # Errors
-    /// The worker failed, the instance ended without a result, does not report any more, or is
-    /// older than it should become; AWS's.
+    /// The worker failed, the instance ended without a result, or does not report any more; AWS's.
     pub async fn result(&self, tell: impl Fn(&str)) -> Result<Manifest, InstanceBuildError> {
         let mut heard = Heard::default();
         let (mut reported, mut looked) = (Instant::now(), None::<Instant>);
@@ -80,7 +79,7 @@ impl Followed<'_> {
                     0 => format!("it has not reported within {} s", silent.as_secs()),
                     _ => format!("it has not reported for {} s", silent.as_secs()),
                 };
-                return Err(self.silent(why, &tell).await);
+                return Err(self.silent(why, false, &tell).await);
             }
             tokio::time::sleep(EVERY).await;
         }
@@ -93,9 +92,12 @@ impl Followed<'_> {
             Some(outcome) if outcome.job_sha256 != self.job_sha256 => {
                 Err(InstanceBuildError::Differs {
                     instance: self.instance.id.clone(),
-                    region: self.site.home.clone(),
+                    place: self.site.place(),
                     what: "job",
-                    found: outcome.job_sha256,
+                    found: printable(outcome.job_sha256.as_bytes())
+                        .chars()
+                        .take(64)
+                        .collect(),
                     expected: self.job_sha256.clone(),
                 })
             }
@@ -117,7 +119,7 @@ impl Followed<'_> {
                 let lines = outcome.lines.join("\n");
                 Err(InstanceBuildError::Failed {
                     instance: self.instance.id.clone(),
-                    region: self.site.home.clone(),
+                    place: self.site.place(),
                     error: printable(error.as_bytes()),
                     advice: advice.map(|advice| printable(advice.as_bytes())),
                     log: self.write_down(&printable(lines.as_bytes())),
@@ -145,7 +147,9 @@ impl Followed<'_> {
         for line in report.lines.iter().skip(known) {
             tell(&printable(line.as_bytes()));
         }
-        heard.lines = report.lines_before + report.lines.len() as u64;
+        heard.lines = report
+            .lines_before
+            .saturating_add(report.lines.len() as u64);
         Ok(true)
     }
 
@@ -182,13 +186,19 @@ impl Followed<'_> {
         }
         let found = self.site.ec2().instance(&self.instance.id).await?;
         let reason = found.and_then(|found| found.state_reason);
+        let no_capacity = reason.as_deref().is_some_and(is_about_capacity);
         let reason = reason.map_or(String::new(), |reason| format!(" ({reason})"));
         let why = format!("it is {state}{reason}, and left no result");
-        Err(self.silent(why, tell).await)
+        Err(self.silent(why, no_capacity, tell).await)
     }
 
     /// No result: what it left of its log, and else its console, says more.
-    async fn silent(&self, why: String, tell: &impl Fn(&str)) -> InstanceBuildError {
+    async fn silent(
+        &self,
+        why: String,
+        no_capacity: bool,
+        tell: &impl Fn(&str),
+    ) -> InstanceBuildError {
         let (text, from) = self.words().await;
         if !text.trim().is_empty() {
             tell(&format!("the end of its {from}:"));
@@ -199,8 +209,9 @@ impl Followed<'_> {
         }
         InstanceBuildError::Silent {
             instance: self.instance.id.clone(),
-            region: self.site.home.clone(),
+            place: self.site.place(),
             why,
+            no_capacity,
             log: self.write_down(&text),
         }
     }
@@ -242,7 +253,9 @@ impl Followed<'_> {
 /// What a worker took for its steps.
 fn took(steps: &[(String, u64)]) -> String {
     let seconds = |milliseconds: u64| format!("{:.1} s", milliseconds as f64 / 1000.0);
-    let total = steps.iter().map(|(_, took)| took).sum();
+    let total = steps
+        .iter()
+        .fold(0, |sum: u64, (_, took)| sum.saturating_add(*took));
     let long = steps.iter().filter(|(_, took)| *took >= 1000);
     let long: Vec<_> = long
         .map(|(step, took)| format!("{} {}", printable(step.as_bytes()), seconds(*took)))
@@ -253,6 +266,12 @@ fn took(steps: &[(String, u64)]) -> String {
     }
 }
 
+/// A launch that was taken and came to nothing.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html>
+fn is_about_capacity(reason: &str) -> bool {
+    reason.starts_with("Server.InsufficientInstanceCapacity")
+}
+
 /// Whether it does nothing any more.
 fn has_ended(state: &InstanceState) -> bool {
     *state == InstanceState::Stopped || state.is_ending()
@@ -260,7 +279,7 @@ fn has_ended(state: &InstanceState) -> bool {
 
 /// Text without what would move a terminal's cursor: it was written by a machine that is not
 /// trusted.
-fn printable(bytes: &[u8]) -> String {
+pub fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars()
         .filter(|char| matches!(char, '\n' | '\t') || !char.is_control())

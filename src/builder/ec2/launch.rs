@@ -1,5 +1,7 @@
-//! Launching an instance, once: written down before it is launched, under a token that makes it
-//! once, with one type and zone after the other.
+//! Launching an instance, once: written down before it is launched, with one type and zone after the
+//! other; and ending it, so that it is gone.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -9,26 +11,28 @@ use super::shelf;
 use super::site::{Offer, Site};
 use super::stage::Staged;
 use crate::arch::Arch;
-use crate::aws::ec2::{Instance, InstanceState, Launch, Launched, NewVolume};
+use crate::aws::ec2::{Instance, Launch, Launched, NewVolume};
 use crate::aws::tags::{self, Tags};
 use crate::aws::wait::{self, Seen};
 use crate::aws::{InstanceId, Kind, token};
 
 /// What the volume is attached as.
 pub const DEVICE: &str = "/dev/sdf";
-/// Reads of EC2 may lag behind by so long.
+/// Reads of EC2 lag behind by some seconds: what was launched shows within this.
 /// <https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>
-const SHOWS_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
-/// Tokens that turn out to be used up, before this run gives up.
-const MOST_ATTEMPTS: u32 = 5;
+const SHOWS_WITHIN: Duration = Duration::from_secs(60);
+/// Whatever a launch came to that was written down so long ago, reads show it.
+const OLD: time::Duration = time::Duration::minutes(10);
 
-/// What is being launched. It lies in the bucket before the call is made, so that a run that finds
-/// no instance knows whether there may be one all the same.
+/// What is being launched. It lies in the bucket before the call is made, and until what came of it
+/// is gone: a run that finds no instance knows whether there may be one all the same, and by what
+/// it is found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
-    /// Counts instances of this build whose tokens are used up.
-    pub attempt: u32,
-    /// The token of the call that was made last.
+    /// When it was written, by the clock of who wrote it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// The token of the call.
     pub token: String,
     /// The instance, as soon as its id is known.
     pub instance: Option<InstanceId>,
@@ -45,92 +49,54 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Launches an instance for what is staged, or finds the one that an earlier run launched.
-    /// `tell` hears what is tried.
+    /// Launches an instance for what is staged, with the first offer that `left` has and that there
+    /// is capacity for: those that were tried are gone from it. `tell` hears of them, and `tried`
+    /// keeps what AWS said.
     ///
     /// # Errors
     /// There is no capacity in any type and zone; AWS's.
     pub async fn launch(
         &self,
         staged: &Staged,
+        left: &mut impl Iterator<Item = &Offer>,
+        tried: &mut Vec<String>,
         tell: impl Fn(&str),
     ) -> Result<Instance, InstanceBuildError> {
-        let mut attempt = self.first_attempt().await?;
-        for _ in 0..MOST_ATTEMPTS {
-            if let Some(instance) = self.try_offers(staged, attempt, &tell).await? {
-                return Ok(instance);
-            }
-            attempt += 1;
-        }
-        Err(InstanceBuildError::Snapshot {
-            id: self.build.to_owned(),
-            region: self.site.home.clone(),
-            why: format!("{MOST_ATTEMPTS} client tokens are used up"),
-        })
-    }
-
-    async fn first_attempt(&self) -> Result<u32, InstanceBuildError> {
-        let key = shelf::launch(self.build);
-        Ok(match self.site.shelf.read::<Intent>(&key).await? {
-            None => 0,
-            // What was never heard of is asked for once more: the token tells.
-            Some(intent) if intent.instance.is_none() => intent.attempt,
-            Some(intent) => intent.attempt + 1,
-        })
-    }
-
-    /// One offer after the other. None if the token of one is used up.
-    async fn try_offers(
-        &self,
-        staged: &Staged,
-        attempt: u32,
-        tell: &impl Fn(&str),
-    ) -> Result<Option<Instance>, InstanceBuildError> {
-        let ground = &self.site.grounds[&self.arch];
-        let mut tried = Vec::new();
-        for offer in &ground.offers {
-            let launch = self.of(offer, staged, attempt);
-            self.note(attempt, &launch.token, None).await?;
-            let instance = match self.site.ec2().run_instance(&launch).await {
-                Ok(Launched::Yes(instance)) => instance,
-                Ok(Launched::NoCapacity(why)) => {
-                    let Offer {
-                        instance_type,
-                        zone,
-                        ..
-                    } = offer;
-                    tell(&format!("no {instance_type} in {zone} just now"));
-                    tried.push(format!("{instance_type} in {zone}: {why}"));
-                    continue;
+        for offer in left {
+            let launch = self.of(offer, staged);
+            self.note(&launch.token, None).await?;
+            let why = match self.site.ec2().run_instance(&launch).await {
+                Ok(Launched::Yes(instance)) => {
+                    self.note(&launch.token, Some(&instance.id)).await?;
+                    return Ok(instance);
                 }
+                Ok(Launched::NoCapacity(why)) => why,
+                // The token is of this run alone: an attempt whose answer was lost used it up.
                 Err(error) if matches!(error.kind, Kind::Conflict | Kind::Exists) => {
-                    match self.of_token(&launch.token).await? {
-                        Some(instance) => instance,
-                        None => return Ok(None),
+                    match by_token(self.site, &launch.token, SHOWS_WITHIN).await? {
+                        Some(instance) => return Ok(instance),
+                        None => error.to_string(),
                     }
                 }
                 Err(error) => return Err(error.into()),
             };
-            self.note(attempt, &launch.token, Some(&instance.id))
-                .await?;
-            return Ok((!instance.state.is_ending()).then_some(instance));
+            tell(&format!("no {offer} just now"));
+            tried.push(format!("{offer}: {why}"));
         }
-        let region = self.site.home.clone();
         Err(InstanceBuildError::NoCapacity {
-            region,
+            place: self.site.place(),
             arch: self.arch,
-            tried,
+            tried: std::mem::take(tried),
         })
     }
 
     async fn note(
         &self,
-        attempt: u32,
         token: &str,
         instance: Option<&InstanceId>,
     ) -> Result<(), InstanceBuildError> {
         let intent = Intent {
-            attempt,
+            at: OffsetDateTime::now_utc(),
             token: token.to_owned(),
             instance: instance.cloned(),
         };
@@ -139,15 +105,20 @@ impl Wanted<'_> {
         Ok(())
     }
 
-    fn of(&self, offer: &Offer, staged: &Staged, attempt: u32) -> Launch {
+    /// The token is of this run: user data holds addresses that another run cannot make again, and
+    /// AWS remembers a token for a day after its instance is gone.
+    fn of(&self, offer: &Offer, staged: &Staged) -> Launch {
         let ground = &self.site.grounds[&self.arch];
-        let step = format!("launch {} in {}", offer.instance_type, offer.subnet);
+        let step = format!(
+            "launch {} in {} by {}",
+            offer.instance_type, offer.subnet, self.site.run
+        );
         let end = OffsetDateTime::now_utc() + self.site.life;
         let mut tags = Tags::of_build(self.build, &self.site.run, end);
         tags.0
             .insert(tags::JOB.to_owned(), staged.job_sha256.clone());
         Launch {
-            token: token::client_token(self.build, &step, &self.site.home, attempt),
+            token: token::client_token(self.build, &step, &self.site.home, 0),
             image: ground.image.clone(),
             instance_type: offer.instance_type.clone(),
             subnet: Some(offer.subnet.clone()),
@@ -163,52 +134,88 @@ impl Wanted<'_> {
             tags,
         }
     }
+}
 
-    /// The instance that a token made, once reads show it. None if it is gone, or never shows.
-    async fn of_token(&self, token: &str) -> Result<Option<Instance>, InstanceBuildError> {
-        by_token(self.site, token, SHOWS_WITHIN).await
+impl Intent {
+    /// What came of it, unless it has ended or there is none: reads that may lag are looked at
+    /// again.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub async fn settled(&self, site: &Site) -> Result<Option<Instance>, InstanceBuildError> {
+        let within = match OffsetDateTime::now_utc() - self.at {
+            age if age > OLD => Duration::ZERO,
+            _ => SHOWS_WITHIN,
+        };
+        match &self.instance {
+            None => by_token(site, &self.token, within).await,
+            Some(id) => {
+                let ec2 = site.ec2();
+                let found = shown(within, async || Ok(ec2.instance(id).await?)).await?;
+                Ok(found.filter(|instance| !instance.state.is_ending()))
+            }
+        }
     }
 }
 
-/// The instance that a token made, once reads show it within that time, unless it has ended.
-///
-/// # Errors
-/// AWS's.
-pub async fn by_token(
+/// The instance that a token made, unless it has ended, once reads show it.
+async fn by_token(
     site: &Site,
     token: &str,
-    within: std::time::Duration,
+    within: Duration,
 ) -> Result<Option<Instance>, InstanceBuildError> {
     let ec2 = site.ec2();
-    let look = async || {
-        let found = ec2.instances_of_token(token).await?.pop();
-        Ok::<_, InstanceBuildError>(match found {
-            Some(instance) => Seen::Reached(instance),
-            None => Seen::NotYet("no instance".to_owned()),
-        })
-    };
-    let seen = wait::until(within, |_| {}, look).await?;
-    Ok(seen.ok().filter(|instance| !instance.state.is_ending()))
+    let look = async || Ok(ec2.instances_of_token(token).await?.pop());
+    let found = shown(within, look).await?;
+    Ok(found.filter(|instance| !instance.state.is_ending()))
 }
 
-/// Waits until an instance is gone. Its volumes go with it.
+/// What reads show within that time. One look may see what the next does not; it is there then.
+async fn shown<F>(
+    within: Duration,
+    look: impl Fn() -> F,
+) -> Result<Option<Instance>, InstanceBuildError>
+where
+    F: Future<Output = Result<Option<Instance>, InstanceBuildError>>,
+{
+    let seen = wait::until(
+        within,
+        |_| {},
+        async || {
+            Ok::<_, InstanceBuildError>(match look().await? {
+                Some(instance) => Seen::Reached(instance),
+                None => Seen::NotYet("no instance".to_owned()),
+            })
+        },
+    );
+    Ok(seen.await?.ok())
+}
+
+/// Terminates an instance that was seen, and waits until it is gone. Its volumes go with it.
 ///
 /// # Errors
 /// AWS's, or it takes too long.
-pub async fn gone(site: &Site, id: &InstanceId) -> Result<(), InstanceBuildError> {
+pub async fn end(site: &Site, id: &InstanceId) -> Result<(), InstanceBuildError> {
     let ec2 = site.ec2();
+    ec2.terminate(id).await?;
     let look = async || {
-        Ok::<_, InstanceBuildError>(match ec2.instance(id).await? {
+        let found = ec2.instance(id).await?;
+        Ok::<_, InstanceBuildError>(match found.map(|found| found.state) {
             None => Seen::Reached(()),
-            Some(instance) if instance.state == InstanceState::Terminated => Seen::Reached(()),
-            Some(instance) => Seen::NotYet(instance.state.to_string()),
+            Some(state) if state.is_terminated() => Seen::Reached(()),
+            Some(state) => {
+                if !state.is_ending() {
+                    // The call may have come where the instance did not show yet.
+                    ec2.terminate(id).await?;
+                }
+                Seen::NotYet(state.to_string())
+            }
         })
     };
-    let limit = site.aws.settings().wait();
-    let waited = wait::until(limit, |_| {}, look).await?;
+    let waited = wait::until(site.aws.settings().wait(), |_| {}, look).await?;
     waited.map_err(|timed_out| InstanceBuildError::TimedOut {
         what: format!("the end of {id}"),
-        region: site.home.clone(),
+        place: site.place(),
         timed_out,
     })
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`settings`] | `[build]` in `alpine-ami.toml` |
 //! | [`site`], [`program`] | what instances need, looked at before anything is made; the worker's file |
-//! | [`run`] | one image, from its lease to its snapshot |
+//! | [`run`], `sweep` | one image, from its lease to its snapshot; what there is of it, and its end |
 //! | [`shelf`], [`stage`] | what lies in the bucket; the job of an instance |
 //! | [`user_data`] | the script that fetches and runs it |
 //! | [`launch`], [`follow`], [`finish`] | an instance, its words and its result, the snapshot of its volume |
@@ -22,6 +22,7 @@ pub mod settings;
 pub mod shelf;
 pub mod site;
 pub mod stage;
+mod sweep;
 pub mod user_data;
 
 pub use error::InstanceBuildError;

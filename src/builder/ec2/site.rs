@@ -2,6 +2,7 @@
 //! subnets, the key, the workers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::shelf::Shelf;
 use crate::arch::Arch;
 use crate::aws::ec2::images::architecture;
 use crate::aws::ec2::{Ec2, Image, ImageState, Subnet};
-use crate::aws::{AmiId, Aws, KeyArn, Region, SubnetId};
+use crate::aws::{AmiId, Aws, KeyArn, Place, Region, SubnetId};
 use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::holder::new_run_id;
@@ -92,6 +93,12 @@ pub struct Offer {
     pub zone: String,
 }
 
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.instance_type, self.zone)
+    }
+}
+
 impl Site {
     /// Looks at everything that builds for these architectures need.
     ///
@@ -141,6 +148,11 @@ impl Site {
     pub fn ec2(&self) -> Ec2 {
         self.aws.ec2(&self.home)
     }
+
+    /// The home Region, for errors.
+    pub fn place(&self) -> Place {
+        self.ec2().place()
+    }
 }
 
 /// Reads a whole file: off the threads that others wait on.
@@ -157,7 +169,7 @@ async fn program(
 
 fn refused(ec2: &Ec2, what: impl ToString, why: &str, next: impl ToString) -> InstanceBuildError {
     InstanceBuildError::Ground {
-        region: ec2.region().clone(),
+        place: ec2.place(),
         what: what.to_string(),
         why: why.to_owned(),
         next: next.to_string(),

@@ -152,7 +152,7 @@ async fn expires(site: &Site, tell: impl Fn(&str)) -> Duration {
     let left = Duration::try_from(left).unwrap_or(SHORTEST);
     if left < site.life {
         tell(&format!(
-            "warning: these credentials end in {} min, and with them the instance's addresses: a build that takes longer fails",
+            "these credentials end in {} min, and with them the instance's addresses: a build that takes longer fails",
             left.as_secs() / 60
         ));
     }

@@ -72,63 +72,96 @@ async fn build(
     }
     let prepare = async {
         let aws = Aws::connect(&config.aws, "build", &publisher.home).await?;
-        let site = Site::look(&aws, publisher, &config.build, own, &arches).await?;
-        let fetcher = Fetcher::new(Store::of_user()).map_err(PackagesError::from)?;
-        let mut drafts = Vec::new();
-        for (plan, sources, out) in wanted {
-            ui.progress(&format!("{}: choosing packages", name(&plan)));
-            let draft = Draft::new(plan, &sources, &fetcher).await;
-            drafts.push((draft.map_err(InstanceBuildError::from)?, out));
-        }
-        Ok::<_, Failure>((Arc::new(site), drafts))
+        Ok::<_, Failure>(Site::look(&aws, publisher, &config.build, own, &arches).await?)
     };
-    let (site, drafts) = tokio::select! {
+    let site = tokio::select! {
         how = stop.told() => {
             let left = "nothing was made".to_owned();
             return Err(InstanceBuildError::Interrupted { how, left }.into());
         }
         prepared = prepare => prepared?,
     };
-    let at_once = usize::try_from(config.build.at_once()).unwrap_or(usize::MAX);
-    let limit = Arc::new(Semaphore::new(at_once));
+    let many = Arc::new(Many {
+        site: Arc::new(site),
+        fetcher: Fetcher::new(Store::of_user()).map_err(PackagesError::from)?,
+        limit: Semaphore::new(usize::try_from(config.build.at_once()).unwrap_or(usize::MAX)),
+        keep_days: publisher.end_of_life_days,
+        keep_on_failure: args.keep_on_failure,
+        ui,
+    });
     let mut tasks = JoinSet::new();
-    for (draft, out) in drafts {
-        let name = name(draft.plan());
-        let label = name.clone();
-        let build = InstanceBuild {
-            site: Arc::clone(&site),
-            draft,
-            out: out.clone(),
-            keep_days: publisher.end_of_life_days,
-            keep_on_failure: args.keep_on_failure,
-            tell: Arc::new(move |text: &str| ui.progress(&format!("{label}: {text}"))),
-        };
-        let (limit, stop) = (Arc::clone(&limit), stop.clone());
+    for (plan, sources, out) in wanted {
+        let (many, stop) = (Arc::clone(&many), stop.clone());
         tasks.spawn(async move {
-            let result = one(&build, &limit, stop).await;
+            let name = name(&plan);
+            let result = many.one(plan, &sources, out.clone(), stop).await;
             Ended { name, out, result }
         });
     }
-    let mut ended = tasks.join_all().await;
+    let mut ended = Vec::new();
+    let mut panicked = None;
+    while let Some(joined) = tasks.join_next().await {
+        match joined {
+            Ok(one) => ended.push(one),
+            // The others come to their end first: they have instances.
+            Err(error) => panicked = Some(error),
+        }
+    }
+    if let Some(error) = panicked {
+        std::panic::resume_unwind(error.into_panic());
+    }
     ended.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(ended)
 }
 
-/// One image, when its turn has come.
-async fn one(
-    build: &InstanceBuild,
-    limit: &Semaphore,
-    mut stop: Stop,
-) -> Result<Built, InstanceBuildError> {
-    let waiting = stop.clone();
-    let _slot = tokio::select! {
-        how = stop.told() => {
-            let left = "it was not begun".to_owned();
-            return Err(InstanceBuildError::Interrupted { how, left });
-        }
-        slot = limit.acquire() => slot.expect("it is never closed"),
-    };
-    build.run(waiting).await
+/// What the images of one command have in common.
+struct Many {
+    site: Arc<Site>,
+    fetcher: Fetcher,
+    /// Instances at once.
+    limit: Semaphore,
+    keep_days: u32,
+    keep_on_failure: bool,
+    ui: Ui,
+}
+
+impl Many {
+    /// One image, when its turn has come. That one fails is no reason for others to.
+    async fn one(
+        &self,
+        plan: Plan,
+        sources: &Sources,
+        out: PathBuf,
+        mut stop: Stop,
+    ) -> Result<Built, InstanceBuildError> {
+        let (label, ui) = (name(&plan), self.ui);
+        let warned = label.clone();
+        let tell = move |text: &str| ui.progress(&format!("{label}: {text}"));
+        let warn = move |text: &str| ui.warn(&format!("{warned}: {text}"));
+        let begin = async {
+            let slot = self.limit.acquire().await.expect("it is never closed");
+            tell("choosing packages");
+            let draft = Draft::new(plan, sources, &self.fetcher).await?;
+            Ok::<_, InstanceBuildError>((slot, draft))
+        };
+        let (_slot, draft) = tokio::select! {
+            how = stop.told() => {
+                let left = "it was not begun".to_owned();
+                return Err(InstanceBuildError::Interrupted { how, left });
+            }
+            begun = begin => begun?,
+        };
+        let build = InstanceBuild {
+            site: Arc::clone(&self.site),
+            draft,
+            out,
+            keep_days: self.keep_days,
+            keep_on_failure: self.keep_on_failure,
+            tell: Arc::new(tell),
+            warn: Arc::new(warn),
+        };
+        build.run(stop).await
+    }
 }
 
 /// As progress calls it.

@@ -33,8 +33,9 @@ pub(super) struct BuildArgs {
     /// of its own, as [build] in the configuration says
     #[arg(long, value_enum, default_value_t)]
     on: BuildOn,
-    /// Folder for the image (image.raw, or with `--on ec2` a snapshot) and manifest.json; with
-    /// several images, a folder for each in it [default: build/<profile>-<arch>]
+    /// Folder for manifest.json and the image: image.raw, or with `--on ec2` a snapshot that takes the
+    /// place of an image.raw that was there; with several images, a folder for each in it [default:
+    /// build/<profile>-<arch>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Keep the instance of a build that fails, to look at it

@@ -144,3 +144,23 @@ fn a_worker_that_cannot_run_there_is_refused() {
     let said = crate::support::Ended::from(ended.expect("it starts")).failed(2);
     assert!(said.contains("no base image for aarch64"), "{said}");
 }
+
+#[test]
+fn one_image_that_cannot_be_begun_stops_no_other() {
+    let worker = Worker::new(GOOD);
+    let yard = Yard::new(&worker.path);
+    // The demo mirror has not all that `kubezero` asks for.
+    let more = ["--all", "--arch", "x86_64"];
+    let ended = yard.command(&more).output().expect("it starts");
+    let ended = crate::support::Ended::from(ended);
+    assert_eq!(ended.status, 1, "{}", ended.stderr);
+    let told: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(told["images"][0]["profile"], "base", "{told:#}");
+    let failed = told["failed"].as_array().expect("a list");
+    let failed: Vec<_> = failed
+        .iter()
+        .filter_map(|one| one["image"].as_str())
+        .collect();
+    assert_eq!(failed, ["builder-x86_64", "kubezero-x86_64"]);
+    yard.check_left(1);
+}

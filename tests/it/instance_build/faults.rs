@@ -93,7 +93,7 @@ fn a_failed_instance_is_kept_where_that_is_asked_for() {
     let yard = Yard::new(&worker.path);
     let said = yard.run(&["--keep-on-failure"]).failed(1);
     assert!(
-        said.contains("is kept until 20") && said.contains("get-console-output"),
+        said.contains("is kept: it is off from 20") && said.contains("get-console-output"),
         "{said}"
     );
     let is_off = |state: &str| matches!(state, "stopping" | "stopped" | "running");
@@ -105,17 +105,34 @@ fn a_failed_instance_is_kept_where_that_is_asked_for() {
     yard.check_left(0);
 }
 
+/// AWS remembers tokens for a day and more: a build that fails again and again is begun again.
+#[test]
+fn a_build_that_fails_can_be_begun_again() {
+    let worker = that("outcome(state='failed', error='broken', advice=None)");
+    let yard = Yard::new(&worker.path);
+    for run in 1..=6 {
+        let said = yard.run(&["-q"]).failed(1);
+        assert!(said.contains("broken"), "run {run}: {said}");
+    }
+    assert_eq!(yard.instances().len(), 6);
+    yard.check_left(0);
+}
+
 #[test]
 fn a_result_of_something_else_is_not_believed() {
     for (change, word) in [
         ("manifest['packages_digest'] = '0' * 64", "packages"),
         ("manifest['plan_digest'] = '0' * 64", "plan"),
         ("manifest['arch'] = 'aarch64'", "architecture"),
+        ("manifest['version'] = '\\x1b[2J'", "version"),
+        ("manifest['firmware'] = []", "firmware"),
+        ("manifest['image']['file'] = '/etc/passwd'", "file"),
         ("sha256 = '0' * 64", "job"),
     ] {
         let worker = Worker::new(&format!("report('here')\n{change}\n{GOOD}"));
         let yard = Yard::new(&worker.path);
         let said = yard.run(&[]).failed(1);
+        assert!(!said.contains('\x1b'), "{said}");
         let words = format!("has the {word} ");
         assert!(said.contains(&words), "no `{words}` in {said}");
         yard.check_left(0);
@@ -159,7 +176,7 @@ fn a_job_that_is_changed_on_the_way_is_not_done() {
     // The instance asks for the worker first, and for the job while this test changes it.
     yard.house.place.fault(json!({
         "service": "s3", "operation": "GetObject", "each": true, "times": 1,
-        "action": { "delay": { "ms": 1500 } }
+        "action": { "delay": { "ms": 4000 } }
     }));
     let child = yard
         .command(&["base", "--arch", "x86_64"])

@@ -59,19 +59,19 @@ fn everything_is_tagged_and_has_an_end() {
         .expect("it starts");
     yard.house.wait_for_calls("RunInstances", 1);
     let home = yard.house.client(HOME);
+    let begun = std::time::Instant::now();
     let instance = loop {
         if let Some(instance) = yard.instances().pop() {
             break instance;
         }
+        assert!(begun.elapsed().as_secs() < 60, "no instance");
     };
     let volumes = home.ec2("DescribeVolumes", &[]).done("volumes");
+    assert_eq!(volumes.items("volumeSet").len(), 2, "{volumes:#?}");
     for thing in volumes.items("volumeSet").iter().chain([&instance]) {
-        for name in [
-            "alpine-ami:build",
-            "alpine-ami:run",
-            "alpine-ami:end-of-life",
-        ] {
-            assert!(tag(thing, name).is_some(), "{name}: {thing:#?}");
+        for name in ["build", "run", "job", "end-of-life"] {
+            let found = tag(thing, &format!("alpine-ami:{name}"));
+            assert!(found.is_some(), "{name}: {thing:#?}");
         }
     }
     for volume in volumes.items("volumeSet") {

@@ -115,9 +115,14 @@ fn wanted() -> Manifest {
     let draft = draft.expect("a draft");
     let file = tempfile::tempfile().expect("a file");
     file.set_len(2 << 30).expect("a length");
+    let plan = draft.plan();
     Manifest {
-        plan_digest: draft.plan().digest.clone(),
+        plan_digest: plan.digest.clone(),
         packages_digest: draft.packages_digest().to_owned(),
+        boot_packages: draft.boot_packages().to_vec(),
+        version: plan.profile.version.to_string(),
+        firmware: plan.firmware.clone(),
+        checks: plan.profile.checks.clone(),
         ..manifest(&blocks::scan(&file).expect("read"))
     }
 }

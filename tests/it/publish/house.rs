@@ -168,7 +168,13 @@ impl House {
     /// Waits until so many calls of an operation came in, whatever became of them.
     pub fn wait_for_calls(&self, operation: &str, count: usize) {
         let filter = format!("operation={operation}");
+        let begun = std::time::Instant::now();
         while self.calls(&filter).len() < count {
+            let waited = begun.elapsed().as_secs();
+            assert!(
+                waited < 120,
+                "no {count} calls of {operation} in {waited} s"
+            );
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }

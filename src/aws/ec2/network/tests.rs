@@ -3,29 +3,33 @@ use crate::aws::testing::{Cloud, HOME, region};
 
 #[test]
 fn routes_lead_out_or_not() {
-    let route = |text: &str| {
+    let route = |text: &str, public_ip| {
         let words: Vec<&str> = text.split(' ').collect();
         let [to, via, state] = words[..] else {
             panic!("{text}");
         };
         let route = types::Route::builder().gateway_id(via).state(state.into());
-        leads_out(&match to {
+        let route = match to {
             "::/0" => route.destination_ipv6_cidr_block(to).build(),
             list if list.starts_with("pl-") => route.destination_prefix_list_id(list).build(),
             block => route.destination_cidr_block(block).build(),
-        })
+        };
+        leads_out(&route, public_ip)
     };
+    assert!(!route("0.0.0.0/0 igw-1 active", false));
+    assert!(route("0.0.0.0/0 vgw-1 active", false));
+    assert!(route("pl-1 vpce-1 active", false));
     for (text, expected) in [
         ("172.31.0.0/16 local active", false),
         ("0.0.0.0/0 igw-1 active", true),
         ("0.0.0.0/0 igw-1 blackhole", false),
-        ("::/0 igw-1 active", true),
+        ("::/0 igw-1 active", false),
         ("10.0.0.0/8 vgw-1 active", false),
         ("pl-1 vpce-1 active", true),
         ("pl-1 vpce-1 blackhole", false),
         ("pl-1 vgw-1 active", false),
     ] {
-        assert_eq!(route(text), expected, "{text}");
+        assert_eq!(route(text, true), expected, "{text}");
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) fn enter(setup: &Setup, loops: &[Loop]) -> io::Result<()> {
     // While this machine's own are still in sight.
     devices(&setup.home.join("dev"), loops).map_err(because("/dev"))?;
     processes(&setup.home).map_err(because("/proc"))?;
+    kernel_objects().map_err(because("/sys"))?;
     folders(&setup.home).map_err(because("folders"))?;
     runtime_files().map_err(because("/run"))?;
     rustix::system::sethostname(setup.hostname.as_bytes())
@@ -134,6 +135,17 @@ fn mask(file: &str) -> io::Result<()> {
         true => Ok(()),
         false => Err(io::Error::other(format!("{file} is still the kernel's"))),
     }
+}
+
+/// This machine's `/sys`, in which nothing can be written: what is there can switch it off, too.
+fn kernel_objects() -> io::Result<()> {
+    mount::mount_bind("/sys", "/sys")?;
+    let flags = MountFlags::BIND
+        | MountFlags::RDONLY
+        | MountFlags::NOSUID
+        | MountFlags::NODEV
+        | MountFlags::NOEXEC;
+    Ok(mount::mount_remount("/sys", flags, c"")?)
 }
 
 /// Folders of its own, the one last that hides them all, where they are in one of these.
