@@ -70,7 +70,10 @@ impl Wanted<'_> {
                     self.note(&launch.token, Some(&instance.id)).await?;
                     return Ok(instance);
                 }
-                Ok(Launched::NoCapacity(why)) => why,
+                Ok(Launched::NoCapacity(why)) => {
+                    self.forget().await?;
+                    why
+                }
                 // The token is of this run alone: an attempt whose answer was lost used it up.
                 Err(error) if matches!(error.kind, Kind::Conflict | Kind::Exists) => {
                     match by_token(self.site, &launch.token, SHOWS_WITHIN).await? {
@@ -78,7 +81,11 @@ impl Wanted<'_> {
                         None => error.to_string(),
                     }
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind.is_transient() => return Err(error.into()),
+                Err(error) => {
+                    self.forget().await?;
+                    return Err(error.into());
+                }
             };
             tell(&format!("no {offer} just now"));
             tried.push(format!("{offer}: {why}"));
@@ -88,6 +95,12 @@ impl Wanted<'_> {
             arch: self.arch,
             tried: std::mem::take(tried),
         })
+    }
+
+    /// AWS has said that it launches nothing: there is nothing to look for.
+    async fn forget(&self) -> Result<(), InstanceBuildError> {
+        let key = shelf::launch(self.build);
+        Ok(self.site.shelf.remove(&key).await?)
     }
 
     async fn note(

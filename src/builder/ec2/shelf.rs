@@ -179,6 +179,15 @@ impl Shelf {
         Ok(bytes)
     }
 
+    /// Removes an object. One that is not there is no error.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub async fn remove(&self, key: &str) -> Result<(), AwsError> {
+        let key = self.bucket.key(key);
+        self.s3.remove(self.bucket.address(), &key).await
+    }
+
     /// An address that reads an object.
     ///
     /// # Errors
