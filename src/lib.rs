@@ -17,7 +17,7 @@
 //! | [`plan`] | both together: everything decided before a package is fetched; `render` |
 //! | [`apk`] | versions, indexes, solver, signatures, packages, mirrors, database |
 //! | [`image`] | root tree, scripts, boot loader, file systems, partition table, manifest |
-//! | [`builder`] | from a plan to an image in a folder, on this machine |
+//! | [`builder`] | from a plan to an image: in a folder, on this machine, or in a snapshot, on a build instance |
 //! | [`vm`] | QEMU, the metadata service, the serial console, checks inside the guest |
 //! | [`aws`] | sessions, a client per service and Region, one retry, waits, tags, tokens |
 //! | [`publish`] | from an image to an encrypted AMI in every Region |
