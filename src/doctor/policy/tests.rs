@@ -99,6 +99,7 @@ fn every_command_gets_what_it_calls_and_no_more() {
         "ec2:CreateSnapshot",
         "ec2:CreateTags",
         "ec2:DeleteSnapshot",
+        "ec2:DeleteVolume",
         "ec2:DescribeImages",
         "ec2:DescribeInstanceTypeOfferings",
         "ec2:DescribeInstanceTypes",
@@ -275,6 +276,7 @@ fn a_build_stays_at_home_and_handles_its_own() {
         "Action": [
             "ec2:CreateSnapshot",
             "ec2:DeleteSnapshot",
+            "ec2:DeleteVolume",
             "ec2:GetConsoleOutput",
             "ec2:StopInstances",
             "ec2:TerminateInstances",
