@@ -21,6 +21,7 @@
 //! | [`vm`] | QEMU, the metadata service, the serial console, checks inside the guest |
 //! | [`aws`] | sessions, a client per service and Region, one retry, waits, tags, tokens |
 //! | [`publish`] | from an image to an encrypted AMI in every Region |
+//! | [`share`] | who gets what of it |
 //! | [`diff`] | what two images, releases or AMIs differ in |
 //! | [`doctor`] | what works here and in AWS, what does not, the least IAM policy |
 //! | [`sandbox`] | a local AWS: endpoint, services, block data, machines, faults |
@@ -50,6 +51,7 @@ pub mod plan;
 pub mod profile;
 pub mod publish;
 pub mod sandbox;
+pub mod share;
 mod text_form;
 pub mod ui;
 pub mod vm;

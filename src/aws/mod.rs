@@ -31,6 +31,7 @@ pub mod wait;
 
 pub use error::{AwsError, Kind};
 pub use names::{
-    AccountId, AmiId, InstanceId, KeyArn, Place, Region, SnapshotId, SubnetId, VolumeId,
+    AccountId, AmiId, InstanceId, KeyArn, OrganizationArn, Place, Region, RoleArn, SnapshotId,
+    SubnetId, UnitArn, VolumeId,
 };
 pub use session::Aws;

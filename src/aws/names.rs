@@ -137,6 +137,58 @@ name!(
     |text| key_parts(text).is_some()
 );
 
+name!(
+    /// An organization's ARN: `arn:aws:organizations::111122223333:organization/o-…`.
+    OrganizationArn,
+    "ARN of an organization",
+    "it looks like arn:aws:organizations::111122223333:organization/o-1234567890",
+    |text| organizations_part(text, "organization/").is_some_and(is_organization)
+);
+name!(
+    /// An organizational unit's ARN: `arn:aws:organizations::111122223333:ou/o-…/ou-…`.
+    UnitArn,
+    "ARN of an organizational unit",
+    "it looks like arn:aws:organizations::111122223333:ou/o-1234567890/ou-ab12-34567890",
+    |text| {
+        let part = organizations_part(text, "ou/").and_then(|rest| rest.split_once('/'));
+        part.is_some_and(|(organization, unit)| is_organization(organization) && is_unit(unit))
+    }
+);
+name!(
+    /// A role's ARN: `arn:aws:iam::111122223333:role/…`.
+    RoleArn,
+    "ARN of a role",
+    "it looks like arn:aws:iam::111122223333:role/name",
+    |text| role_account(text).is_some()
+);
+
+impl OrganizationArn {
+    /// The organization's id, `o-…`.
+    pub fn organization(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl UnitArn {
+    /// The id of the organization that it is in.
+    pub fn organization(&self) -> &str {
+        self.0.split('/').nth(1).unwrap_or_default()
+    }
+
+    /// The unit's id, `ou-…`.
+    pub fn unit(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl RoleArn {
+    /// The account that the role is in.
+    pub fn account(&self) -> AccountId {
+        let account = role_account(&self.0).expect("it was checked when it was parsed");
+        AccountId(account.to_owned())
+    }
+}
+
 impl Region {
     /// The partition that the Region is in: `aws`, `aws-cn` or `aws-us-gov`.
     pub fn partition(&self) -> &'static str {
@@ -221,6 +273,56 @@ fn is_id(text: &str, prefix: &str) -> bool {
     matches!(digits.len(), 8 | 17) && digits.bytes().all(is_hex)
 }
 
+/// What follows `kind` in an ARN of AWS Organizations.
+fn organizations_part<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let ["arn", partition, "organizations", "", account, resource] = parts[..] else {
+        return None;
+    };
+    let is_named = partition.starts_with("aws") && account.parse::<AccountId>().is_ok();
+    resource.strip_prefix(kind).filter(|_| is_named)
+}
+
+/// `o-` and 10 to 32 small letters or digits.
+/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_Organization.html>
+fn is_organization(text: &str) -> bool {
+    let rest = text.strip_prefix("o-");
+    rest.is_some_and(|rest| (10..=32).contains(&rest.len()) && is_small(rest))
+}
+
+/// `ou-`, the root's 4 to 32 small letters or digits, `-`, and 8 to 32 of its own.
+/// <https://docs.aws.amazon.com/organizations/latest/APIReference/API_OrganizationalUnit.html>
+fn is_unit(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("ou-")
+        .and_then(|rest| rest.split_once('-'));
+    rest.is_some_and(|(root, unit)| {
+        (4..=32).contains(&root.len())
+            && (8..=32).contains(&unit.len())
+            && is_small(root)
+            && is_small(unit)
+    })
+}
+
+fn is_small(text: &str) -> bool {
+    let is_small = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.bytes().all(is_small)
+}
+
+/// The account of a role's ARN.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html>
+fn role_account(arn: &str) -> Option<&str> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let ["arn", partition, "iam", "", account, resource] = parts[..] else {
+        return None;
+    };
+    let name = resource.strip_prefix("role/")?;
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_/-".contains(&byte);
+    let is_name = !name.is_empty() && !name.ends_with('/') && name.bytes().all(is_letter);
+    let is_named = partition.starts_with("aws") && account.parse::<AccountId>().is_ok();
+    (is_name && is_named).then_some(account)
+}
+
 /// Region, account and key id.
 fn key_parts(arn: &str) -> Option<(&str, &str, &str)> {
     let mut parts = arn.splitn(6, ':');
@@ -264,6 +366,46 @@ mod tests {
         let error = "snap-1".parse::<SnapshotId>().expect_err("too short");
         let text = "`snap-1` is no snapshot id: it is snap- and 8 or 17 hexadecimal digits";
         assert_eq!(error.to_string(), text);
+    }
+
+    #[test]
+    fn customers_are_named_by_arns_too() {
+        let organizations = "arn:aws:organizations::111122223333";
+        let text = format!("{organizations}:organization/o-a1b2c3d4e5");
+        let organization: OrganizationArn = text.parse().expect("an organization");
+        assert_eq!(organization.organization(), "o-a1b2c3d4e5");
+        let text = format!("{organizations}:ou/o-a1b2c3d4e5/ou-ab12-cd34ef56");
+        let unit: UnitArn = text.parse().expect("a unit");
+        let told = (unit.organization(), unit.unit());
+        assert_eq!(told, ("o-a1b2c3d4e5", "ou-ab12-cd34ef56"));
+        let role: RoleArn = "arn:aws:iam::111122223333:role/path/to/name"
+            .parse()
+            .expect("a role");
+        assert_eq!(role.account().as_str(), "111122223333");
+        for bad in [
+            "o-a1b2c3d4e5".to_owned(),
+            format!("{organizations}:organization/o-1"),
+            format!("{organizations}:organization/o-A1B2C3D4E5"),
+            "arn:aws:organizations::1:organization/o-a1b2c3d4e5".to_owned(),
+        ] {
+            assert!(bad.parse::<OrganizationArn>().is_err(), "{bad}");
+        }
+        for bad in [
+            "ou/o-a1b2c3d4e5",
+            "ou/o-a1b2c3d4e5/ou-ab12",
+            "ou/ou-ab12-cd34ef56",
+        ] {
+            let bad = format!("{organizations}:{bad}");
+            assert!(bad.parse::<UnitArn>().is_err(), "{bad}");
+        }
+        for bad in [
+            "arn:aws:iam::111122223333:user/name",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:iam::11112222333:role/name",
+            "arn:aws:sts::111122223333:assumed-role/name/session",
+        ] {
+            assert!(bad.parse::<RoleArn>().is_err(), "{bad}");
+        }
     }
 
     #[test]

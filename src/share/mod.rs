@@ -1,0 +1,7 @@
+//! Sharing: what customers get, and how AWS comes to hold it.
+//!
+//! | part | subject |
+//! |---|---|
+//! | [`customers`] | `customers.toml`: who gets what, read and checked |
+
+pub mod customers;
