@@ -21,6 +21,7 @@ use crate::image::manifest::{
     IMAGE, ImageFile, KernelInfo, MANIFEST, Manifest, RootFileSystem, SCHEMA,
 };
 use crate::image::rootdir::RootDir;
+use crate::image::sbom::{self, SBOM};
 use crate::image::seal::{SealError, seal};
 use crate::plan::{Plan, Sources};
 use crate::profile::Entry;
@@ -343,11 +344,13 @@ impl Assembly<'_> {
         let publish = || -> io::Result<()> {
             fs::File::open(image)?.sync_all()?;
             manifest.write(self.work.path())?;
+            sbom::write(manifest, self.work.path())?;
             match fs::remove_file(out.join(MANIFEST)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
             fs::rename(image, out.join(IMAGE))?;
+            fs::rename(self.work.path().join(SBOM), out.join(SBOM))?;
             fs::rename(self.work.path().join(MANIFEST), out.join(MANIFEST))
         };
         publish().map_err(|source| BuildError::Output {

@@ -4,7 +4,7 @@
 //! [`configure`] brings the profile into it; [`seal`] takes out what varies and what is secret
 //! (both through [`rootdir`] and [`edit`], which never leave the root);
 //! [`disk`] makes the image of it ([`kernel`], [`initramfs`], [`grub`], [`ext4`], [`esp`],
-//! [`partition`]); [`manifest`] says what it is.
+//! [`partition`]); [`manifest`] and [`sbom`] say what it is.
 
 pub mod bios;
 pub mod configure;
@@ -25,6 +25,7 @@ pub mod manifest;
 pub mod modules;
 pub mod partition;
 pub mod rootdir;
+pub mod sbom;
 pub mod seal;
 pub mod sparse;
 pub mod tree;

@@ -23,6 +23,7 @@ use crate::aws::tags;
 use crate::builder::draft::Draft;
 use crate::digest;
 use crate::image::manifest::{IMAGE, Manifest};
+use crate::image::sbom;
 use crate::interrupt::Stop;
 use crate::publish::holder::Holder;
 use crate::publish::lease::{Lease, LeaseError, Of};
@@ -262,11 +263,12 @@ impl InstanceBuild {
         Ok(is_good.then_some(manifest))
     }
 
-    /// Writes the manifest. An image file of an earlier build beside it is not the one it tells of.
+    /// Writes the bill of materials and the manifest. An image file of an earlier build beside it is not the one it tells of.
     fn leave(&self, manifest: &Manifest) -> Result<(), InstanceBuildError> {
         let out = &self.out;
         let leave = || -> std::io::Result<()> {
             std::fs::create_dir_all(out)?;
+            sbom::write(manifest, out)?;
             manifest.write(out)?;
             match std::fs::remove_file(out.join(IMAGE)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),

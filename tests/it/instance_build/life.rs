@@ -146,6 +146,11 @@ fn what_an_instance_builds_is_what_is_built_here() {
     yard.house.check_all_bytes(HOME, snapshot, &local, 4096);
     let built = Manifest::read(&yard.out()).expect("a manifest");
     let expected = Manifest::read(&local).expect("a manifest");
+    let bill = |folder: &std::path::Path| fs::read(folder.join("sbom.spdx.json"));
+    assert_eq!(
+        bill(&yard.out()).expect("a bill"),
+        bill(&local).expect("a bill")
+    );
     assert!(built.snapshot.is_some());
     assert_eq!(
         Manifest {
