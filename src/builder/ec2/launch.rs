@@ -81,9 +81,12 @@ impl Wanted<'_> {
                         None => error.to_string(),
                     }
                 }
-                Err(error) if error.kind.is_transient() => return Err(error.into()),
                 Err(error) => {
-                    self.forget().await?;
+                    // What was refused at once was not done. After an attempt whose answer was lost
+                    // it may be, whatever is said of the next one.
+                    if error.attempts == 1 && !error.kind.is_transient() {
+                        self.forget().await?;
+                    }
                     return Err(error.into());
                 }
             };

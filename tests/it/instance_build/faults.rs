@@ -43,6 +43,23 @@ fn another_type_and_zone_are_tried_where_there_is_no_capacity() {
     yard.check_left(1);
 }
 
+/// The first attempt launches, and nobody hears of it; the second one is refused; and reads lag.
+#[test]
+fn a_launch_that_was_refused_only_when_asked_again_leaves_no_instance() {
+    let worker = Worker::new(GOOD);
+    let yard = Yard::new(&worker.path);
+    let lagging = json!({ "stale-reads": { "ms": 5000 } });
+    for (nth, action) in [(1, lagging), (1, json!("close-after")), (2, json!("deny"))] {
+        yard.house
+            .place
+            .fault(json!({ "operation": "RunInstances", "nth": nth, "action": action }));
+    }
+    let said = yard.run(&[]).failed(1);
+    assert!(said.contains("ec2:RunInstances"), "{said}");
+    assert_eq!(yard.instances().len(), 1);
+    yard.check_left(0);
+}
+
 #[test]
 fn an_instance_that_never_reports_is_ended() {
     let worker = Worker::new("time.sleep(300)");
