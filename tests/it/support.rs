@@ -7,8 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use alpine_ami::apk::fetch::Fetcher;
 use alpine_ami::apk::index::IndexPackage;
 use alpine_ami::apk::pack::{self, SigningKey};
+use alpine_ami::apk::store::Store;
+use alpine_ami::arch::Arch;
+use alpine_ami::builder::draft::Draft;
+use alpine_ami::config::Config;
+use alpine_ami::plan::{Plan, SourceOverrides};
+use alpine_ami::profile::ProfileSource;
 
 /// The program, with a cache of the test's own.
 pub fn program() -> Command {
@@ -92,6 +99,24 @@ pub fn demo_mirror() -> PathBuf {
         mirror.display()
     );
     mirror
+}
+
+/// What a build of the profile `base` for x86_64 needs, out of the demo mirror; files go to `cache`.
+pub async fn base_draft(cache: &Path) -> Draft {
+    let source = ProfileSource {
+        arch: Some(Arch::X86_64),
+        ..ProfileSource::new("base")
+    };
+    let plan = Plan::new(&Config::default().library(), &source).expect("a plan");
+    let mirror = demo_mirror();
+    let overrides = SourceOverrides {
+        mirrors: vec![mirror.display().to_string()],
+        key_dirs: vec![mirror.join("keys")],
+        ..SourceOverrides::default()
+    };
+    let sources = plan.sources(&overrides).expect("sources");
+    let fetcher = Fetcher::new(Store::new(cache.to_owned())).expect("a fetcher");
+    Draft::new(plan, &sources, &fetcher).await.expect("a draft")
 }
 
 /// A key pair made by openssl: the private key, and the folder with the public one.

@@ -4,22 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use alpine_ami::apk::fetch::Fetcher;
-use alpine_ami::apk::store::Store;
-use alpine_ami::arch::Arch;
 use alpine_ami::blocks;
-use alpine_ami::builder::draft::Draft;
-use alpine_ami::config::Config;
 use alpine_ami::image::manifest::Manifest;
-use alpine_ami::plan::{Plan, SourceOverrides};
-use alpine_ami::profile::ProfileSource;
 use serde_json::Value;
 
 use crate::publish::house::{House, manifest, tag};
 use crate::sandbox::client::{Expect as _, Tree};
 use crate::sandbox::place::{HOME, Place};
 use crate::sandbox::things;
-use crate::support::{Ended, demo_mirror};
+use crate::support::{self, Ended, demo_mirror};
 
 /// A worker that stands in for this program: it does not build, but says what a test wants it to
 /// say. A static program, since the controller takes no other, that runs a script.
@@ -96,23 +89,9 @@ impl Worker {
 
 /// What a build of the profile `base` would say of itself, but for the disk.
 fn wanted() -> Manifest {
-    let source = ProfileSource {
-        arch: Some(Arch::X86_64),
-        ..ProfileSource::new("base")
-    };
-    let plan = Plan::new(&Config::default().library(), &source).expect("a plan");
-    let mirror = demo_mirror();
-    let overrides = SourceOverrides {
-        mirrors: vec![mirror.display().to_string()],
-        key_dirs: vec![mirror.join("keys")],
-        ..SourceOverrides::default()
-    };
-    let sources = plan.sources(&overrides).expect("sources");
     let cache = tempfile::tempdir().expect("a folder");
-    let fetcher = Fetcher::new(Store::new(cache.path().to_owned())).expect("a fetcher");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let draft = runtime.block_on(Draft::new(plan, &sources, &fetcher));
-    let draft = draft.expect("a draft");
+    let draft = runtime.block_on(support::base_draft(cache.path()));
     let file = tempfile::tempfile().expect("a file");
     file.set_len(2 << 30).expect("a length");
     let plan = draft.plan();

@@ -8,15 +8,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use alpine_ami::apk::fetch::Fetcher;
-use alpine_ami::apk::store::Store;
 use alpine_ami::arch::Arch;
-use alpine_ami::builder::draft::{Content, Draft};
+use alpine_ami::builder::draft::Content;
 use alpine_ami::builder::job::{Addresses, End, Job, JobDisk, Outcome, Report};
-use alpine_ami::config::Config;
 use alpine_ami::digest;
-use alpine_ami::plan::{Plan, SourceOverrides};
-use alpine_ami::profile::ProfileSource;
 
 use self::bucket::Bucket;
 use super::support::{self, Ended, demo_mirror, run};
@@ -69,20 +64,7 @@ impl Drop for Volume {
 
 /// A job for the `base` profile, with all its files in the bucket.
 async fn job(bucket: &Bucket, cache: &Path) -> Job {
-    let source = ProfileSource {
-        arch: Some(Arch::X86_64),
-        ..ProfileSource::new("base")
-    };
-    let plan = Plan::new(&Config::default().library(), &source).expect("a plan");
-    let mirror = demo_mirror();
-    let overrides = SourceOverrides {
-        mirrors: vec![mirror.display().to_string()],
-        key_dirs: vec![mirror.join("keys")],
-        ..SourceOverrides::default()
-    };
-    let sources = plan.sources(&overrides).expect("sources");
-    let fetcher = Fetcher::new(Store::new(cache.to_owned())).expect("a fetcher");
-    let draft = Draft::new(plan, &sources, &fetcher).await.expect("a draft");
+    let draft = support::base_draft(cache).await;
     for (sha256, needed) in draft.needed() {
         let bytes = match &needed.content {
             Content::Bytes(bytes) => bytes.clone(),
