@@ -9,9 +9,12 @@ use serde::Deserialize;
 use crate::assets::Assets;
 use crate::aws::settings::AwsSettings;
 use crate::builder::ec2::settings::BuildSettings;
+use crate::channels::settings::ChannelSettings;
+use crate::list::settings::ListSettings;
 use crate::profile::Library;
 use crate::profile::error::{Mistake, toml_mistake};
 use crate::publish::settings::PublishSettings;
+use crate::share::settings::ShareSettings;
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "alpine-ami.toml";
@@ -58,6 +61,15 @@ pub struct Config {
     /// Build instances.
     #[serde(default)]
     pub build: BuildSettings,
+    /// Channels, from the first to the last.
+    #[serde(default)]
+    pub channels: Vec<ChannelSettings>,
+    /// Who gets what.
+    #[serde(default)]
+    pub share: ShareSettings,
+    /// What customers list.
+    #[serde(default)]
+    pub list: ListSettings,
 }
 
 /// Folders, relative to the configuration's own.
@@ -113,6 +125,7 @@ impl Config {
         for worker in config.build.workers.values_mut() {
             *worker = base.join(&*worker);
         }
+        config.share.customers = base.join(&config.share.customers);
         Ok(config)
     }
 

@@ -21,7 +21,9 @@
 //! | [`vm`] | QEMU, the metadata service, the serial console, checks inside the guest |
 //! | [`aws`] | sessions, a client per service and Region, one retry, waits, tags, tokens |
 //! | [`publish`] | from an image to an encrypted AMI in every Region |
+//! | [`channels`] | which release is in which channel, and which were |
 //! | [`share`] | who gets what of it |
+//! | [`list`] | what a customer can launch |
 //! | [`diff`] | what two images, releases or AMIs differ in |
 //! | [`doctor`] | what works here and in AWS, what does not, the least IAM policy |
 //! | [`sandbox`] | a local AWS: endpoint, services, block data, machines, faults |
@@ -39,6 +41,7 @@ pub mod aws;
 pub mod blocks;
 pub mod builder;
 mod causes;
+pub mod channels;
 pub mod cli;
 pub mod config;
 pub mod diff;
@@ -46,6 +49,7 @@ pub mod digest;
 pub mod doctor;
 pub mod image;
 pub mod interrupt;
+pub mod list;
 pub mod overlay;
 pub mod plan;
 pub mod profile;

@@ -7,6 +7,9 @@
 //! | `sources/<source>/<line>.json` | which release an image, snapshot or AMI is in that line |
 //! | `leases/<line>.json` | who is publishing in that line |
 //! | `leases/builds/<build>.json` | who is building it on an instance |
+//! | `channels/<channel>.json` | which releases are and were in a channel |
+//! | `shares.json` | whom access was given to |
+//! | `leases/shares.json` | who is giving it |
 //!
 //! What else lies there for builds is described in [`crate::builder::ec2::shelf`].
 //!
@@ -139,7 +142,7 @@ impl Bucket {
         let Some(object) = self.get(&key).await? else {
             return Ok(None);
         };
-        let manifest: ReleaseManifest = self.manifest_of(&key, &object.bytes)?;
+        let manifest: ReleaseManifest = self.versioned(&key, &object.bytes, SCHEMA)?;
         if manifest.release != *release {
             let why = format!("it is the manifest of {}", manifest.release);
             return Err(error::unreadable(self, &key, why));
@@ -148,17 +151,58 @@ impl Bucket {
         Ok(Some(Stored { manifest, etag }))
     }
 
-    /// A newer manifest is told from a broken one before anything else of it is read.
-    fn manifest_of(&self, key: &str, bytes: &[u8]) -> Result<ReleaseManifest, BucketError> {
+    /// A newer document is told from a broken one before anything else of it is read.
+    fn versioned<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        bytes: &[u8],
+        newest: u32,
+    ) -> Result<T, BucketError> {
         #[derive(Deserialize)]
         struct Schema {
             schema: u32,
         }
         let Schema { schema } = self.parse(key, bytes)?;
-        if schema > SCHEMA {
+        if schema > newest {
             return Err(error::newer(self, key, schema));
         }
         self.parse(key, bytes)
+    }
+
+    /// Reads a document that says the version of its format, of which `newest` is the newest that is
+    /// known; nothing if there is none.
+    ///
+    /// # Errors
+    /// AWS's; it cannot be read, or was written by a newer version of this program.
+    pub(crate) async fn document<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        newest: u32,
+    ) -> Result<Option<(T, ETag)>, BucketError> {
+        let Some(object) = self.get(key).await? else {
+            return Ok(None);
+        };
+        let document = self.versioned(key, &object.bytes, newest)?;
+        Ok(Some((document, object.etag)))
+    }
+
+    /// Writes a document over the one that was read, or where there was none. False if somebody else
+    /// has written it meanwhile.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub(crate) async fn put_document(
+        &self,
+        key: &str,
+        document: &impl Serialize,
+        over: Option<&ETag>,
+    ) -> Result<bool, BucketError> {
+        let condition = match over {
+            Some(etag) => Condition::Unchanged(etag.clone()),
+            None => Condition::Absent,
+        };
+        let put = self.put_json(key, document, &condition).await?;
+        Ok(matches!(put, Put::Written(_)))
     }
 
     /// Writes a release's first manifest. Nothing if the release has one.
@@ -298,7 +342,7 @@ impl Bucket {
     }
 
     /// An object that others change faster than it can be read.
-    pub(super) fn contended(&self, key: &str) -> BucketError {
+    pub(crate) fn contended(&self, key: &str) -> BucketError {
         error::contended(self, key)
     }
 

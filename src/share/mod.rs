@@ -3,5 +3,7 @@
 //! | part | subject |
 //! |---|---|
 //! | [`customers`] | `customers.toml`: who gets what, read and checked |
+//! | [`settings`] | `[share]` in `alpine-ami.toml` |
 
 pub mod customers;
+pub mod settings;
