@@ -12,7 +12,7 @@
 //! | [`run`], [`outcome`], [`error`] | the order of the steps, what they come to, why they do not |
 //! | [`settings`], [`complete`] | `[publish]` in `alpine-ami.toml`, as written and complete |
 //! | [`subject`], `preflight`, `draft` | what is published, and what is decided before anything is made |
-//! | [`release`], [`manifest`], `book` | ids and names; what a release is and where; keeping that written |
+//! | [`release`], [`description`], [`manifest`], `book` | ids and names; what a release is and where; keeping that written |
 //! | [`bucket`], [`claim`], [`lease`], [`holder`] | where manifests lie; one id for a source, one writer for a line |
 //! | [`keys`] | the key of each Region, checked |
 //! | [`upload`], `home` | a snapshot of an image's blocks; the home Region |
@@ -24,6 +24,7 @@ mod book;
 pub mod bucket;
 pub mod claim;
 pub mod complete;
+pub mod description;
 mod draft;
 pub mod error;
 mod files;

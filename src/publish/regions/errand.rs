@@ -15,6 +15,7 @@ use crate::aws::ec2::{Ec2, Image, ImageCopy, Registration, Snapshot};
 use crate::aws::token::client_token;
 use crate::aws::wait::{self, Forecast, Seen};
 use crate::aws::{AmiId, AwsError, Kind, Region, SnapshotId};
+use crate::publish::description;
 use crate::publish::manifest::Place;
 
 /// What was made is seen by AWS's readers after so long at the latest; what is not seen then is not
@@ -144,9 +145,10 @@ impl Errand<'_> {
     async fn register(&self, snapshot: &SnapshotId) -> Result<AmiId, RegionError> {
         let wanted = &self.placing.wanted;
         self.tell(format!("registering {snapshot}"));
+        let description = description::with_key(&wanted.description, &self.target.key);
         let registration = Registration {
             name: &wanted.name,
-            description: &wanted.description,
+            description: &description,
             arch: wanted.arch,
             boot_mode: &wanted.boot.mode,
             tpm: wanted.boot.tpm,
@@ -164,11 +166,12 @@ impl Errand<'_> {
         self.tell(format!("copying {ami} from {from}"));
         let region = &self.target.region;
         let token = client_token(&wanted.name, "copy", region, self.attempt);
+        let description = description::with_key(&wanted.description, &self.target.key);
         let copy = ImageCopy {
             source: ami,
             source_region: from,
             name: &wanted.name,
-            description: &wanted.description,
+            description: &description,
             key: &self.target.key,
             token: &token,
             tags: &wanted.tags,
