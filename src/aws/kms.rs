@@ -1,4 +1,6 @@
-//! KMS: keys.
+//! KMS: keys, and what may be done with them; who else may use them is in [`sharing`].
+
+pub mod sharing;
 
 use std::fmt;
 
@@ -11,10 +13,6 @@ use super::error::{AwsError, Kind};
 use super::names::KeyArn;
 use super::probe::allowed;
 use super::retry::{Call, Caller};
-
-/// What a key's policy is called; there is no other.
-/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyPolicy.html>
-const POLICY: &str = "default";
 
 /// A key as DescribeKey shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -166,20 +164,6 @@ impl Kms {
                 return Ok(names);
             }
         }
-    }
-
-    /// The key's policy, as JSON.
-    ///
-    /// # Errors
-    /// AWS's; another account's key has no policy to be seen.
-    pub async fn policy(&self, key: &KeyArn) -> Result<String, AwsError> {
-        let call = Call::new("kms:GetKeyPolicy", key);
-        let send = || {
-            let call = self.client.get_key_policy().key_id(key.as_str());
-            call.policy_name(POLICY).send()
-        };
-        let answer = self.caller.run(call, send).await?;
-        Ok(answer.policy().unwrap_or_default().to_owned())
     }
 
     /// Makes a data key and keeps nothing of it but its ciphertext: what EBS does on the caller's

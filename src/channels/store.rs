@@ -42,7 +42,8 @@ pub async fn enter(
         let Some((next, before)) = channel.with(release, entry.clone()) else {
             return Ok(None);
         };
-        if bucket.put_document(&key, &next, etag.as_ref()).await? {
+        let written = bucket.put_document(&key, &next, etag.as_ref()).await?;
+        if written.is_some() {
             return Ok(Some(Entered { before }));
         }
     }

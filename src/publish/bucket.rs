@@ -9,7 +9,7 @@
 //! | `leases/builds/<build>.json` | who is building it on an instance |
 //! | `channels/<channel>.json` | which releases are and were in a channel |
 //! | `shares.json` | whom access was given to |
-//! | `leases/shares.json` | who is giving it |
+//! | `leases/access.json` | who is giving it |
 //!
 //! What else lies there for builds is described in [`crate::builder::ec2::shelf`].
 //!
@@ -186,8 +186,8 @@ impl Bucket {
         Ok(Some((document, object.etag)))
     }
 
-    /// Writes a document over the one that was read, or where there was none. False if somebody else
-    /// has written it meanwhile.
+    /// Writes a document over the one that was read, or where there was none. Nothing if somebody
+    /// else has written it meanwhile.
     ///
     /// # Errors
     /// AWS's.
@@ -196,13 +196,15 @@ impl Bucket {
         key: &str,
         document: &impl Serialize,
         over: Option<&ETag>,
-    ) -> Result<bool, BucketError> {
+    ) -> Result<Option<ETag>, BucketError> {
         let condition = match over {
             Some(etag) => Condition::Unchanged(etag.clone()),
             None => Condition::Absent,
         };
-        let put = self.put_json(key, document, &condition).await?;
-        Ok(matches!(put, Put::Written(_)))
+        Ok(match self.put_json(key, document, &condition).await? {
+            Put::Written(etag) => Some(etag),
+            Put::Refused => None,
+        })
     }
 
     /// Writes a release's first manifest. Nothing if the release has one.

@@ -1,6 +1,7 @@
-//! One writer for a line, and one run for a build: a lease in the bucket, renewed while a run goes on.
+//! One writer for a line, one run for a build, one that gives access: a lease in the bucket, renewed
+//! while a run goes on.
 //!
-//! The lease is an object, `leases/<line>.json` or `leases/builds/<build>.json`. It is made under `If-None-Match`, and renewed,
+//! The lease is an object, `leases/<line>.json`, `leases/builds/<build>.json` or `leases/access.json`. It is made under `If-None-Match`, and renewed,
 //! taken over and removed under `If-Match`, so that it changes hands only from a state that the new
 //! holder has seen. It has expired when it was not renewed for its time, by S3's clock alone: when S3
 //! says it was written, against what S3 says is now.
@@ -118,6 +119,15 @@ impl Of {
             name: id.to_owned(),
             doing: "built",
             folder: "builds/",
+        }
+    }
+
+    /// Giving access to customers.
+    pub fn access() -> Of {
+        Of {
+            name: "access".to_owned(),
+            doing: "changed",
+            folder: "",
         }
     }
 

@@ -22,6 +22,7 @@ use crate::publish::PublishError;
 use crate::publish::complete::SettingsError;
 use crate::sandbox::SandboxError;
 use crate::sandbox::server::EnvironmentError;
+use crate::share::error::ShareError;
 use crate::vm::VmError;
 use crate::{diff, publish};
 
@@ -208,6 +209,16 @@ impl From<publish::subject::SubjectError> for Failure {
 
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Failure {
+        let advice = error.advice();
+        match error.is_bad_input() {
+            true => Failure::bad_input(chain(&error), advice),
+            false => Failure::failed(chain(&error), advice),
+        }
+    }
+}
+
+impl From<ShareError> for Failure {
+    fn from(error: ShareError) -> Failure {
         let advice = error.advice();
         match error.is_bad_input() {
             true => Failure::bad_input(chain(&error), advice),

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`images`] | AMIs: described, registered, copied, deregistered |
 //! | [`snapshots`] | snapshots: described, deleted |
+//! | [`sharing`] | whom AMIs and snapshots are shared with |
 //! | [`instances`] | instances: launched, described, stopped, terminated, and what they write on their console |
 //! | [`volumes`] | volumes: described, deleted, and snapshots made of them |
 //! | [`network`] | subnets, and whether a way leads out of them |
@@ -26,6 +27,7 @@ pub mod images;
 pub mod instances;
 pub mod network;
 pub mod offers;
+pub mod sharing;
 pub mod snapshots;
 #[cfg(test)]
 mod testing;
@@ -36,6 +38,7 @@ pub mod volumes;
 pub use images::{Image, ImageCopy, ImageState, Mapping, Registration};
 pub use instances::{Instance, InstanceState, Launch, Launched, NewVolume};
 pub use network::Subnet;
+pub use sharing::{Party, Way};
 pub use snapshots::{Snapshot, SnapshotState};
 pub use volumes::{Volume, VolumeState};
 

@@ -52,6 +52,22 @@ impl Ec2 {
         id.parse().expect("a snapshot's id")
     }
 
+    /// Registers an AMI.
+    pub(crate) async fn test_image(&self, name: &str, snapshot: &SnapshotId, tags: &Tags) -> AmiId {
+        let registration = Registration {
+            name,
+            description: "an image",
+            arch: Arch::X86_64,
+            boot_mode: "legacy-bios",
+            tpm: false,
+            root_device: "/dev/xvda",
+            snapshot,
+            volume_gib: 2,
+            tags,
+        };
+        self.register(&registration).await.expect("an AMI")
+    }
+
     /// All AMIs of the account in the Region.
     pub(crate) async fn test_images(&self) -> Vec<Image> {
         let everything = Filter::builder().name("name").values("*").build();
@@ -74,20 +90,9 @@ impl Ec2 {
     pub(crate) async fn test_launch(&self, token: &str) -> Launch {
         let tags = Tags([("made-by".to_owned(), "a * test".to_owned())].into());
         let snapshot = self.test_snapshot(None, &tags).await;
-        let registration = Registration {
-            name: token,
-            description: "an image",
-            arch: Arch::X86_64,
-            boot_mode: "legacy-bios",
-            tpm: false,
-            root_device: "/dev/xvda",
-            snapshot: &snapshot,
-            volume_gib: 2,
-            tags: &tags,
-        };
         Launch {
             token: token.to_owned(),
-            image: self.register(&registration).await.expect("an AMI"),
+            image: self.test_image(token, &snapshot, &tags).await,
             instance_type: "t3.micro".to_owned(),
             subnet: None,
             zone: None,

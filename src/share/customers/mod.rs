@@ -29,6 +29,7 @@ use serde::Deserialize;
 use time::Date;
 use toml::Spanned;
 
+use crate::aws::ec2::Party;
 use crate::aws::{AccountId, OrganizationArn, Region, RoleArn, UnitArn};
 use crate::profile::error::{Mistake, toml_mistake};
 
@@ -76,6 +77,14 @@ pub struct Known<'a> {
 }
 
 impl Customer {
+    /// Its accounts, organizations and units.
+    pub fn parties(&self) -> impl Iterator<Item = Party> + '_ {
+        let accounts = self.accounts.iter().cloned().map(Party::Account);
+        let organizations = self.organizations.iter().cloned().map(Party::Organization);
+        let units = self.units.iter().cloned().map(Party::Unit);
+        accounts.chain(organizations).chain(units)
+    }
+
     /// Whether it gets anything on that day.
     pub fn is_served_on(&self, day: Date) -> bool {
         self.start.is_none_or(|start| start <= day) && self.end.is_none_or(|end| day <= end)

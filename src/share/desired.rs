@@ -1,0 +1,189 @@
+//! What AWS is to hold: what customers get, of the releases in their channels.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use time::{Duration, OffsetDateTime};
+
+use super::customers::Customer;
+use super::policy::User;
+use crate::aws::ec2::Party;
+use crate::aws::{AmiId, KeyArn, Region, RoleArn, SnapshotId};
+use crate::channels::{Channel, Stay};
+use crate::publish::manifest::ReleaseManifest;
+use crate::publish::release::ReleaseId;
+
+/// What every Region is to hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// The Regions in which somebody gets something.
+    pub regions: BTreeMap<Region, DesiredRegion>,
+    /// What customers are to get and cannot: the release is not there.
+    pub missing: BTreeSet<Missing>,
+}
+
+/// What a Region is to hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DesiredRegion {
+    /// Who may launch.
+    pub images: BTreeMap<AmiId, DesiredImage>,
+    /// Which accounts may copy.
+    pub snapshots: BTreeMap<SnapshotId, BTreeSet<Party>>,
+    /// Who may use keys.
+    pub keys: BTreeMap<KeyArn, DesiredKey>,
+}
+
+/// Who is to launch an AMI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredImage {
+    /// The release that it is.
+    pub release: ReleaseId,
+    /// Accounts, organizations and units.
+    pub launch: BTreeSet<Party>,
+}
+
+/// Who is to use a key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DesiredKey {
+    /// By the key's policy.
+    pub users: BTreeSet<User>,
+    /// By grants.
+    pub roles: BTreeSet<RoleArn>,
+}
+
+/// A release that a customer is to get in a Region, and that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Missing {
+    /// The customer.
+    pub customer: String,
+    /// The Region.
+    pub region: Region,
+    /// The release.
+    pub release: ReleaseId,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// The releases that some customer gets: of all others nothing needs to be known.
+pub fn wanted(
+    customers: &[Customer],
+    channels: &[Channel],
+    now: OffsetDateTime,
+) -> BTreeSet<ReleaseId> {
+    let each = customers.iter();
+    each.flat_map(|customer| releases_of(customer, channels, now))
+        .cloned()
+        .collect()
+}
+
+/// What AWS is to hold. `releases` has the manifests of those that are [`wanted`], where there are
+/// any.
+pub fn desired(
+    customers: &[Customer],
+    channels: &[Channel],
+    releases: &BTreeMap<ReleaseId, ReleaseManifest>,
+    now: OffsetDateTime,
+) -> Desired {
+    let mut desired = Desired::default();
+    for customer in customers {
+        for release in releases_of(customer, channels, now) {
+            match releases.get(release) {
+                Some(manifest) => desired.give(customer, manifest),
+                None => desired.lack(customer, release),
+            }
+        }
+    }
+    desired
+}
+
+/// The releases that a customer gets now: those in its channels, and those that left them a short
+/// while ago.
+fn releases_of<'c>(
+    customer: &Customer,
+    channels: &'c [Channel],
+    now: OffsetDateTime,
+) -> BTreeSet<&'c ReleaseId> {
+    if !customer.is_served_on(now.date()) {
+        return BTreeSet::new();
+    }
+    let grace = Duration::days(customer.grace_days.into());
+    let stays = |stay: &&Stay| stay.until.is_none_or(|until| now < until + grace);
+    channels
+        .iter()
+        .filter(|channel| customer.channels.contains(&channel.channel))
+        .flat_map(|channel| channel.stays.iter().filter(stays))
+        .map(|stay| &stay.release)
+        .filter(|release| customer.wants(&release.line.profile))
+        .collect()
+}
+
+impl Desired {
+    fn lack(&mut self, customer: &Customer, release: &ReleaseId) {
+        let why = "the bucket has no manifest of it";
+        for region in customer.regions.iter().flatten() {
+            self.miss(customer, region, release, why);
+        }
+    }
+
+    fn miss(&mut self, customer: &Customer, region: &Region, release: &ReleaseId, why: &str) {
+        self.missing.insert(Missing {
+            customer: customer.name.clone(),
+            region: region.clone(),
+            release: release.clone(),
+            why: why.to_owned(),
+        });
+    }
+
+    fn give(&mut self, customer: &Customer, manifest: &ReleaseManifest) {
+        let release = &manifest.release;
+        for (region, place) in &manifest.regions {
+            if !customer.is_in(region) {
+                continue;
+            }
+            let Some(ami) = &place.ami else {
+                self.miss(customer, region, release, "it has no AMI there");
+                continue;
+            };
+            let here = self.regions.entry(region.clone()).or_default();
+            here.give(customer, release, ami, place.snapshot.as_ref());
+            here.give_key(customer, &place.key);
+        }
+        for region in customer.regions.iter().flatten() {
+            if !manifest.regions.contains_key(region) {
+                self.miss(customer, region, release, "it was not published there");
+            }
+        }
+    }
+}
+
+impl DesiredRegion {
+    fn give(
+        &mut self,
+        customer: &Customer,
+        release: &ReleaseId,
+        ami: &AmiId,
+        snapshot: Option<&SnapshotId>,
+    ) {
+        let image = self.images.entry(ami.clone()).or_insert(DesiredImage {
+            release: release.clone(),
+            launch: BTreeSet::new(),
+        });
+        image.launch.extend(customer.parties());
+        if let Some(snapshot) = snapshot.filter(|_| customer.copy) {
+            let copiers = self.snapshots.entry(snapshot.clone()).or_default();
+            copiers.extend(customer.accounts.iter().cloned().map(Party::Account));
+        }
+    }
+
+    /// An account that roles are named of gets the key through these alone.
+    fn give_key(&mut self, customer: &Customer, key: &KeyArn) {
+        let key = self.keys.entry(key.clone()).or_default();
+        let by_role: BTreeSet<_> = customer.roles.iter().map(RoleArn::account).collect();
+        let parties = customer.parties().filter(|party| match party {
+            Party::Account(account) => !by_role.contains(account),
+            _ => true,
+        });
+        key.users
+            .extend(parties.filter_map(|party| User::of(&party)));
+        key.roles.extend(customer.roles.iter().cloned());
+    }
+}

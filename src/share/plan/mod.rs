@@ -1,0 +1,198 @@
+//! What is to be changed so that AWS holds what it is to hold: decided here, without a call.
+
+mod region;
+#[cfg(test)]
+mod tests;
+pub mod text;
+pub mod told;
+
+pub use region::grant_name;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::desired::{Desired, Missing};
+use super::owners::Owners;
+use super::policy::User;
+use super::present::PresentRegion;
+use crate::aws::ec2::Party;
+use crate::aws::{AccountId, AmiId, KeyArn, Region, RoleArn, SnapshotId};
+
+/// What is to be changed, and what is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Regions in which something is to be changed.
+    pub regions: BTreeMap<Region, RegionPlan>,
+    /// Access that the file does not know.
+    pub unknown: BTreeSet<Unknown>,
+    /// What customers are to get and cannot.
+    pub missing: BTreeSet<Missing>,
+    /// What must not be done; nothing is changed in these Regions.
+    pub refused: Vec<Refused>,
+}
+
+/// What is to be changed in a Region, in the order in which it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegionPlan {
+    /// First this is given.
+    pub add: Vec<Change>,
+    /// Then this is taken away.
+    pub remove: Vec<Change>,
+}
+
+/// A call that changes who may do something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A key's policy: these users are added or removed, and our statements written as they should be.
+    Policy {
+        /// The key.
+        key: KeyArn,
+        /// Who is added or removed.
+        users: BTreeSet<User>,
+    },
+    /// A grant of a key's use is given.
+    Grant {
+        /// The key.
+        key: KeyArn,
+        /// To whom.
+        role: RoleArn,
+    },
+    /// A grant is taken back.
+    Revoke {
+        /// The key.
+        key: KeyArn,
+        /// The grant's id.
+        grant: String,
+        /// Whose it is.
+        grantee: String,
+    },
+    /// Permissions to copy a snapshot.
+    Copy {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// The releases that it belongs to.
+        release: String,
+        /// Who.
+        parties: BTreeSet<Party>,
+    },
+    /// Permissions to launch an AMI.
+    Launch {
+        /// The AMI.
+        image: AmiId,
+        /// The release that it is.
+        release: String,
+        /// Who.
+        parties: BTreeSet<Party>,
+    },
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "access", rename_all = "kebab-case")]
+pub enum Access {
+    /// Launch an AMI.
+    Launch {
+        /// The AMI.
+        image: AmiId,
+        /// The release that it is.
+        release: String,
+    },
+    /// Copy a snapshot.
+    Copy {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// The release that it belongs to.
+        release: String,
+    },
+    /// Use a key, by our statements in its policy.
+    Key {
+        /// The key.
+        key: KeyArn,
+    },
+    /// Use a key, by a grant.
+    Grant {
+        /// The key.
+        key: KeyArn,
+        /// The grant's id.
+        grant: String,
+    },
+    /// Use a key, by a statement of its policy that is not ours.
+    Statement {
+        /// The key.
+        key: KeyArn,
+        /// The statement's Sid, or its place.
+        statement: String,
+    },
+}
+
+/// Access of somebody whom the file does not know.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Unknown {
+    /// Who.
+    pub who: String,
+    /// Where.
+    pub region: Region,
+    /// What to.
+    #[serde(flatten)]
+    pub access: Access,
+    /// Whether `--remove-unknown` takes it away.
+    pub removable: bool,
+}
+
+/// What must not be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Where.
+    pub region: Region,
+    /// What is wrong.
+    pub why: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
+/// What a plan hangs on besides what is desired and what is there.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// Whose accounts are whose.
+    pub owners: &'a Owners,
+    /// The publisher's account.
+    pub account: &'a AccountId,
+    /// The publisher's principal, as an ARN.
+    pub principal: &'a str,
+    /// The quota of launch permissions of an AMI.
+    pub launch_permissions: usize,
+    /// Whether access that the file does not know is taken away.
+    pub remove_unknown: bool,
+}
+
+impl Plan {
+    /// What is to be changed in the Regions whose state is known.
+    pub fn new(
+        desired: &Desired,
+        present: &BTreeMap<Region, PresentRegion>,
+        terms: Terms<'_>,
+    ) -> Plan {
+        let mut plan = Plan {
+            missing: desired.missing.clone(),
+            ..Plan::default()
+        };
+        for (region, present) in present {
+            let desired = desired.regions.get(region).cloned().unwrap_or_default();
+            region::Planner::new(region, &desired, present, terms).add_to(&mut plan);
+        }
+        plan
+    }
+
+    /// Whether nothing is to be changed, and nothing is wrong.
+    pub fn is_in_sync(&self) -> bool {
+        self.regions.is_empty() && self.missing.is_empty() && self.refused.is_empty()
+    }
+}
+
+impl RegionPlan {
+    /// Whether nothing is to be changed.
+    pub fn is_empty(&self) -> bool {
+        self.add.is_empty() && self.remove.is_empty()
+    }
+}
