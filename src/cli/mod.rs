@@ -10,6 +10,7 @@ mod profile;
 mod publish;
 mod render;
 mod sandbox;
+mod share;
 mod test;
 
 use std::path::PathBuf;
@@ -81,6 +82,8 @@ enum Command {
     Diff(diff::DiffArgs),
     /// Publish an image to every Region; run it again to finish or to do nothing
     Publish(publish::PublishArgs),
+    /// Share releases with customers: add, remove
+    Share(share::ShareArgs),
     /// Check credentials, permissions, keys, quotas and local tools
     Doctor(doctor::DoctorArgs),
     /// A local AWS with real disks and real machines: start, env
@@ -180,6 +183,7 @@ impl Cli {
             Command::Test(args) => args.run(ui, &config()?),
             Command::Diff(args) => args.run(ui, &config()?),
             Command::Publish(args) => args.run(ui, &config()?),
+            Command::Share(args) => args.run(ui, &config()?),
             Command::Doctor(args) => args.run(ui, &config()?),
             Command::Sandbox(args) => args.run(ui),
             Command::Jail(args) => args.run(),
