@@ -12,6 +12,7 @@ use crate::builder::local::BuildError;
 use crate::builder::packages::PackagesError;
 use crate::builder::worker::WorkerError;
 use crate::causes::chain;
+use crate::channels::promote::PromoteError;
 use crate::channels::settings::ChannelNameError;
 use crate::config::ConfigError;
 use crate::diff::load::LoadError;
@@ -239,6 +240,16 @@ impl From<ChannelNameError> for Failure {
     fn from(error: ChannelNameError) -> Failure {
         let advice = error.advice();
         Failure::bad_input(error, Some(advice))
+    }
+}
+
+impl From<PromoteError> for Failure {
+    fn from(error: PromoteError) -> Failure {
+        let advice = error.advice();
+        match error.is_bad_input() {
+            true => Failure::bad_input(chain(&error), advice),
+            false => Failure::failed(chain(&error), advice),
+        }
     }
 }
 

@@ -3,6 +3,9 @@
 //! The file is a person's: what is not the customer's stays as it is, byte for byte. So the text is
 //! not written anew from what was read; lines are put behind it, or taken out of it.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write as _;
 use std::ops::Range;
 
