@@ -1,5 +1,8 @@
 //! The file of customers, changed whole or not at all.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;

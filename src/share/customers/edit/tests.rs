@@ -125,7 +125,7 @@ channels = ["stable"]
 # end of the file
 "#;
 
-/// A customer, and the lines that go with it: the first, and the first that stays.
+/// A customer, and what goes with it: from where, and what stays behind it.
 #[test]
 fn customers_go_with_what_belongs_to_them() {
     for (name, from, to) in [
@@ -136,17 +136,15 @@ fn customers_go_with_what_belongs_to_them() {
             "  [ customers . \"initech",
             "# umbrella is new",
         ),
-        ("umbrella", "# umbrella is new", "# end of the file"),
+        // An empty line stays before what is not about it.
+        ("umbrella", "# umbrella is new", "\n# end of the file"),
     ] {
         for end in ["\n", "\r\n"] {
-            let text = FILE.replace('\n', end);
-            let (start, stop) = (text.find(from).expect(from), text.find(to).expect(to));
+            let (text, to) = (FILE.replace('\n', end), to.replace('\n', end));
+            let (start, stop) = (text.find(from).expect(from), text.find(&to).expect(name));
             let expected = format!("{}{}", &text[..start], &text[stop..]);
-            assert_eq!(
-                remove("f", &text, name).expect("removed"),
-                expected,
-                "{name}"
-            );
+            let removed = remove("f", &text, name).expect("removed");
+            assert_eq!(removed, expected, "{name}");
         }
     }
 }
@@ -165,6 +163,10 @@ fn no_empty_lines_are_left_over() {
         (format!("{one}{ACME}\n{other}"), format!("{one}\n{other}")),
         (format!("{one}\n{ACME}{other}"), format!("{one}\n{other}")),
         (ACME.trim_end().to_owned(), String::new()),
+        (
+            format!("{ACME}# b is new\n{other}"),
+            format!("# b is new\n{other}"),
+        ),
     ] {
         let removed = remove("f", &before, "acme").expect("removed");
         assert_eq!(removed, after, "{before}");
