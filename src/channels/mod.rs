@@ -7,7 +7,9 @@
 //! |---|---|
 //! | [`settings`] | which channels there are |
 //! | [`store`] | the documents in the bucket |
+//! | [`promote`](mod@promote) | a release comes into a channel |
 
+pub mod promote;
 pub mod settings;
 pub mod store;
 #[cfg(test)]
@@ -87,6 +89,27 @@ impl Channel {
     pub fn current_of(&self, profile: &str, arch: Arch) -> Option<&ReleaseId> {
         self.current()
             .find(|release| (release.line.profile.as_str(), release.line.arch) == (profile, arch))
+    }
+
+    /// The stay of a release that is in it now.
+    pub fn stay(&self, release: &ReleaseId) -> Option<&Stay> {
+        let mut stays = self.stays.iter();
+        stays.find(|stay| stay.until.is_none() && stay.release == *release)
+    }
+
+    /// Whether a release was brought in by exactly this entry, be it there still or not; which one
+    /// it took the place of.
+    pub fn entered(&self, release: &ReleaseId, entry: &Entry) -> Option<Option<ReleaseId>> {
+        let is_own =
+            |stay: &&Stay| (&stay.release, stay.since, &stay.by) == (release, entry.at, &entry.by);
+        self.stays.iter().find(is_own)?;
+        let line = |release: &ReleaseId| (release.line.profile.clone(), release.line.arch);
+        let mut ended = self
+            .stays
+            .iter()
+            .filter(|stay| stay.until == Some(entry.at));
+        let before = ended.find(|stay| line(&stay.release) == line(release));
+        Some(before.map(|stay| stay.release.clone()))
     }
 
     /// The channel with a release in the place of that of its profile and architecture, whatever the

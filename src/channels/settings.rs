@@ -54,6 +54,20 @@ impl ChannelNameError {
     }
 }
 
+/// Sees that there is a channel of that name.
+///
+/// # Errors
+/// There is none.
+pub fn known(names: &[String], name: &str) -> Result<(), ChannelNameError> {
+    match names.iter().any(|known| known == name) {
+        true => Ok(()),
+        false => Err(ChannelNameError::Unknown {
+            name: name.to_owned(),
+            known: names.to_owned(),
+        }),
+    }
+}
+
 /// The names of the channels, in their order.
 ///
 /// # Errors

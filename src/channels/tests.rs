@@ -47,9 +47,48 @@ fn a_release_takes_the_place_of_its_profile_and_architecture() {
 }
 
 #[test]
+fn a_run_knows_what_it_wrote() {
+    let (first, next) = (
+        id("node-1.22.8-x86_64-20260131.1"),
+        id("node-1.22.9-x86_64-20260201.1"),
+    );
+    let arm = id("node-1.22.8-aarch64-20260131.1");
+    let with = |channel: Channel, release: &ReleaseId, hour: i64| {
+        channel.with(release, entry(hour)).expect("it is new").0
+    };
+    let channel = with(Channel::empty("stable"), &first, 0);
+    assert_eq!(channel.entered(&first, &entry(0)), Some(None));
+    assert_eq!(channel.entered(&first, &entry(1)), None);
+    assert_eq!(channel.entered(&next, &entry(0)), None);
+    let somebody = Entry {
+        by: "arn:aws:iam::111122223333:user/s".to_owned(),
+        ..entry(0)
+    };
+    assert_eq!(channel.entered(&first, &somebody), None);
+    assert_eq!(channel.stay(&first), Some(&channel.stays[0]));
+
+    // Also when others came after it, or something else at the same moment.
+    let channel = with(channel, &arm, 1);
+    let channel = with(channel, &next, 1);
+    let channel = with(channel, &first, 2);
+    assert_eq!(channel.entered(&next, &entry(1)), Some(Some(first.clone())));
+    assert_eq!(channel.entered(&arm, &entry(1)), Some(None));
+    assert_eq!(channel.entered(&first, &entry(2)), Some(Some(next.clone())));
+    assert_eq!(channel.stay(&next), None);
+    assert_eq!(channel.stay(&first), channel.stays.last());
+}
+
+#[test]
 fn channels_have_names() {
-    use settings::{ChannelNameError, ChannelSettings, DEFAULT, names};
-    assert_eq!(names(&[]).expect("names"), DEFAULT);
+    use settings::{ChannelNameError, ChannelSettings, DEFAULT, known, names};
+    let default = names(&[]).expect("names");
+    assert_eq!(default, DEFAULT);
+    assert_eq!(known(&default, "stable"), Ok(()));
+    let error = known(&default, "stabel").expect_err("a slip");
+    assert_eq!(
+        error.to_string(),
+        "there is no channel `stabel`; there are nightly, candidate, stable"
+    );
     let named = |all: &[&str]| {
         let settings: Vec<_> = all
             .iter()

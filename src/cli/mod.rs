@@ -7,6 +7,7 @@ mod internal;
 mod packages;
 mod privileges;
 mod profile;
+mod promote;
 mod publish;
 mod render;
 mod sandbox;
@@ -82,7 +83,9 @@ enum Command {
     Diff(diff::DiffArgs),
     /// Publish an image to every Region; run it again to finish or to do nothing
     Publish(publish::PublishArgs),
-    /// Share releases with customers: plan, apply
+    /// Bring a release into a channel
+    Promote(promote::PromoteArgs),
+    /// Share releases with customers: add, remove, plan, apply
     Share(share::ShareArgs),
     /// Check credentials, permissions, keys, quotas and local tools
     Doctor(doctor::DoctorArgs),
@@ -183,6 +186,7 @@ impl Cli {
             Command::Test(args) => args.run(ui, &config()?),
             Command::Diff(args) => args.run(ui, &config()?),
             Command::Publish(args) => args.run(ui, &config()?),
+            Command::Promote(args) => args.run(ui, &config()?),
             Command::Share(args) => args.run(ui, &config()?),
             Command::Doctor(args) => args.run(ui, &config()?),
             Command::Sandbox(args) => args.run(ui),

@@ -339,7 +339,7 @@ impl Bucket {
     }
 
     /// What time it is by AWS's clock, as its last answer said.
-    pub(super) fn now(&self) -> OffsetDateTime {
+    pub(crate) fn now(&self) -> OffsetDateTime {
         OffsetDateTime::now_utc() + time::Duration::seconds(self.aws.clock_skew())
     }
 

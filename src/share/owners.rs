@@ -65,8 +65,14 @@ impl Record {
     /// # Errors
     /// The bucket's; somebody else has written it, who had no right to.
     pub async fn write(&self, bucket: &Bucket, over: Option<&ETag>) -> Result<ETag, BucketError> {
-        let written = bucket.put_document(KEY, self, over).await?;
-        written.ok_or_else(|| bucket.contended(KEY))
+        if let Some(etag) = bucket.put_document(KEY, self, over).await? {
+            return Ok(etag);
+        }
+        // An attempt whose answer was lost may have written it.
+        match Record::read(bucket).await? {
+            (found, Some(etag)) if found == *self => Ok(etag),
+            _ => Err(bucket.contended(KEY)),
+        }
     }
 
     /// The record before anything is given: nothing is forgotten yet.

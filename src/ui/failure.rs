@@ -12,6 +12,8 @@ use crate::builder::local::BuildError;
 use crate::builder::packages::PackagesError;
 use crate::builder::worker::WorkerError;
 use crate::causes::chain;
+use crate::channels::promote::PromoteError;
+use crate::channels::settings::ChannelNameError;
 use crate::config::ConfigError;
 use crate::diff::load::LoadError;
 use crate::image::install::InstallError;
@@ -22,6 +24,7 @@ use crate::publish::PublishError;
 use crate::publish::complete::SettingsError;
 use crate::sandbox::SandboxError;
 use crate::sandbox::server::EnvironmentError;
+use crate::share::customers::error::EditError;
 use crate::share::error::ShareError;
 use crate::vm::VmError;
 use crate::{diff, publish};
@@ -240,6 +243,33 @@ impl From<LoadError> for Failure {
         match error.is_bad_input() {
             true => Failure::bad_input(chain(&error), advice),
             false => Failure::failed(chain(&error), advice),
+        }
+    }
+}
+
+impl From<ChannelNameError> for Failure {
+    fn from(error: ChannelNameError) -> Failure {
+        let advice = error.advice();
+        Failure::bad_input(error, Some(advice))
+    }
+}
+
+impl From<PromoteError> for Failure {
+    fn from(error: PromoteError) -> Failure {
+        let advice = error.advice();
+        match error.is_bad_input() {
+            true => Failure::bad_input(chain(&error), advice),
+            false => Failure::failed(chain(&error), advice),
+        }
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Failure {
+        let advice = error.advice();
+        match error.is_bad_input() {
+            true => Failure::bad_input(error, advice),
+            false => Failure::failed(error, advice),
         }
     }
 }

@@ -9,6 +9,7 @@ mod publish;
 mod reference;
 mod render;
 mod sandbox;
+mod share;
 mod solver_against_apk;
 mod solver_cases;
 mod support;

@@ -17,8 +17,17 @@
 //! units = ["arn:aws:organizations::444455556666:ou/o-a1b2c3d4e5/ou-ab12-cd34ef56"]
 //! channels = ["candidate", "stable"]
 //! ```
+//!
+//! | part | subject |
+//! |---|---|
+//! | `check` | what makes sense in it |
+//! | [`edit`] | a customer more or less in its text |
+//! | [`file`](mod@file), [`error`] | changing the file, whole or not at all; why it was not |
 
 mod check;
+pub mod edit;
+pub mod error;
+pub mod file;
 #[cfg(test)]
 mod tests;
 
