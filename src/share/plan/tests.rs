@@ -114,9 +114,9 @@ fn change_it(here: &mut PresentRegion, change: &Change, adds: bool) {
         }
         Change::Grant { key, role } => {
             let key = here.keys.get_mut(key).expect("a key");
-            let id = format!("grant-{}", key.grants.len());
+            let name = grant_name(role);
             key.grants
-                .push(grant(&id, role.as_str(), Some(&grant_name(role))));
+                .push(grant(role.as_str(), role.as_str(), Some(&name)));
         }
         Change::Revoke { key, grant, .. } => {
             let key = here.keys.get_mut(key).expect("a key");

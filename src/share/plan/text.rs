@@ -164,7 +164,7 @@ fn unknown_row(unknown: &Unknown) -> Vec<String> {
         Access::Key { key } => ("key", key.key_id().to_owned()),
         Access::Grant { key, grant } => ("key, by grant", format!("{} ({grant})", key.key_id())),
         Access::Statement { key, statement } => (
-            "key, by a statement of its own",
+            "key, by statement",
             format!("{} ({statement})", key.key_id()),
         ),
     };

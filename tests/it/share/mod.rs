@@ -1,4 +1,8 @@
 //! Sharing as its users do it: customers, channels, access.
 
+mod bad_input;
 mod edit;
+mod kill;
+mod life;
 mod promote;
+mod street;
