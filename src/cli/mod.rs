@@ -4,6 +4,7 @@ mod build;
 mod diff;
 mod doctor;
 mod internal;
+mod list;
 mod packages;
 mod privileges;
 mod profile;
@@ -81,6 +82,8 @@ enum Command {
     Diff(diff::DiffArgs),
     /// Publish an image to every Region; run it again to finish or to do nothing
     Publish(publish::PublishArgs),
+    /// List the AMIs that this account can launch, a publisher's or its own
+    List(list::ListArgs),
     /// Check credentials, permissions, keys, quotas and local tools
     Doctor(doctor::DoctorArgs),
     /// A local AWS with real disks and real machines: start, env
@@ -180,6 +183,7 @@ impl Cli {
             Command::Test(args) => args.run(ui, &config()?),
             Command::Diff(args) => args.run(ui, &config()?),
             Command::Publish(args) => args.run(ui, &config()?),
+            Command::List(args) => args.run(ui, &config()?),
             Command::Doctor(args) => args.run(ui, &config()?),
             Command::Sandbox(args) => args.run(ui),
             Command::Jail(args) => args.run(),

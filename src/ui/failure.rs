@@ -16,6 +16,7 @@ use crate::config::ConfigError;
 use crate::diff::load::LoadError;
 use crate::image::install::InstallError;
 use crate::image::manifest::ManifestError;
+use crate::list::ListError;
 use crate::plan::{PlanError, WriteError};
 use crate::profile::ProfileError;
 use crate::publish::PublishError;
@@ -229,6 +230,16 @@ impl From<LoadError> for Failure {
         match error.is_bad_input() {
             true => Failure::bad_input(chain(&error), advice),
             false => Failure::failed(chain(&error), advice),
+        }
+    }
+}
+
+impl From<ListError> for Failure {
+    fn from(error: ListError) -> Failure {
+        let advice = error.advice();
+        match error.is_bad_input() {
+            true => Failure::bad_input(error, advice),
+            false => Failure::failed(error, advice),
         }
     }
 }
