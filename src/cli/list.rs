@@ -87,10 +87,12 @@ impl ListArgs {
             catalog::check_name(channel)?;
         }
         let catalog = self.catalog.as_deref();
+        let is_template = matches!(self.format, Some(Format::CloudFormation | Format::Tfvars));
         Ok(Question {
             publisher: self.publisher.clone(),
             regions: self.region.iter().cloned().collect(),
             catalog: catalog.map(str::parse::<CatalogAddress>).transpose()?,
+            shows_channels: !(is_template || self.id || self.setup || self.check),
             filter: Filter {
                 publisher: self.publisher_name.clone(),
                 profile: self.profile.clone(),

@@ -29,6 +29,8 @@ pub struct Question {
     pub regions: BTreeSet<Region>,
     /// The catalog; that of the configuration where none is named.
     pub catalog: Option<CatalogAddress>,
+    /// Whether rows tell their channels. Where they do not, and none is asked for, no catalog is read.
+    pub shows_channels: bool,
     /// Which rows.
     pub filter: Filter,
 }
@@ -145,8 +147,11 @@ pub async fn look(
     let publisher = question.publisher.clone().or(configured);
     let publisher = publisher.unwrap_or_else(|| account.clone());
     let is_own = publisher == account;
-    let address = address(config, question, is_own.then_some(&account))?;
     let channel = question.filter.channel.as_deref();
+    let address = match question.shows_channels || channel.is_some() {
+        true => address(config, question, is_own.then_some(&account))?,
+        false => None,
+    };
     if let (Some(channel), None) = (channel, &address) {
         return Err(ListError::NoCatalog(channel.to_owned()));
     }

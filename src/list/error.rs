@@ -1,6 +1,6 @@
 //! What can go wrong when AMIs are listed.
 
-use crate::aws::{AwsError, Kind, Region};
+use crate::aws::{AwsError, Kind};
 use crate::channels::settings::ChannelNameError;
 
 /// Why something cannot be listed, or not all of it.
@@ -132,14 +132,6 @@ impl ListError {
         )
     }
 
-    /// The Region that did not answer.
-    pub fn region(&self) -> Option<&Region> {
-        match self {
-            ListError::Images(error) => Some(&error.region),
-            _ => None,
-        }
-    }
-
     /// What to do next.
     pub fn advice(&self) -> Option<String> {
         Some(match self {
@@ -153,6 +145,11 @@ impl ListError {
             ListError::Images(error) if error.kind == Kind::Denied => format!(
                 "allow {} to the principal in {} (`alpine-ami list --setup` prints the policy), or name other Regions with --region",
                 error.action, error.region
+            ),
+            // The session is good, or it would not have begun.
+            ListError::Images(error) if error.kind == Kind::Credentials => format!(
+                "see whether the account has opted in to {}, or name other Regions with --region",
+                error.region
             ),
             ListError::Images(error) => error.advice(),
             ListError::Address { .. } => {

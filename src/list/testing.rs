@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 use super::Row;
-use super::catalog::Catalog;
 use super::rows::{Source, rows};
 use crate::aws::AccountId;
 use crate::aws::ec2::{Image, ImageState, Mapping};
@@ -54,11 +53,6 @@ pub(crate) fn image(number: u32, name: &str) -> Image {
 
 /// The rows of AMIs in eu-west-1; after a space, a name may say `deprecated`, or the Region.
 pub(crate) fn listed(names: &[&str]) -> Vec<Row> {
-    listed_in(names, None)
-}
-
-/// The same beside a catalog.
-pub(crate) fn listed_in(names: &[&str], catalog: Option<&Catalog>) -> Vec<Row> {
     let mut images: BTreeMap<_, Vec<Image>> = BTreeMap::new();
     for (number, words) in (1..).zip(names) {
         let mut words = words.split(' ');
@@ -78,5 +72,5 @@ pub(crate) fn listed_in(names: &[&str], catalog: Option<&Catalog>) -> Vec<Row> {
         name: None,
     };
     let now = OffsetDateTime::UNIX_EPOCH + time::Duration::days(1);
-    rows(&images, source, catalog, now)
+    rows(&images, source, None, now)
 }
