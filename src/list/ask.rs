@@ -111,24 +111,33 @@ impl Listing {
     }
 }
 
-/// Opens a session: in the first Region that is asked for, or that the configuration or the
-/// environment names.
+/// Opens a session, in the Region that the configuration or the environment names, or one that is
+/// asked for: a wrong one among these does not hide the others.
 ///
 /// # Errors
 /// There are no credentials, or they are not valid.
 pub async fn connect(config: &Config, question: &Question) -> Result<(Aws, Region), ListError> {
     let mut settings = config.aws.clone();
     settings.total_seconds = settings.total_seconds.min(CALL_SECONDS);
-    let named = question.regions.first().or(config.publish.home.as_ref());
-    let home = match named {
-        Some(named) => named.clone(),
-        None => {
-            let usual = Aws::usual_region(&settings).await;
-            usual.unwrap_or_else(|| ANYWHERE.parse().expect("it is a Region's name"))
-        }
+    let configured = config.publish.home.clone();
+    let usual = match configured {
+        Some(_) => None,
+        None => Aws::usual_region(&settings).await,
     };
-    let aws = Aws::connect(&settings, "list", &home).await;
-    Ok((aws.map_err(ListError::Session)?, home))
+    let known = configured.into_iter().chain(usual);
+    let mut homes: Vec<Region> = known.chain(question.regions.iter().cloned()).collect();
+    if homes.is_empty() {
+        homes.push(ANYWHERE.parse().expect("it is a Region's name"));
+    }
+    let mut failed = None;
+    for home in homes {
+        match Aws::connect(&settings, "list", &home).await {
+            Ok(aws) => return Ok((aws, home)),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    let failed = failed.expect("one Region at least was tried");
+    Err(ListError::Session(failed))
 }
 
 /// Looks for AMIs in every Region at once. A Region that fails, or a catalog that no filter needs, is

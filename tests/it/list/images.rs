@@ -309,6 +309,19 @@ fn a_region_that_fails_does_not_hide_the_others() {
     let one = ["--publisher", PUBLISHER, "--id", "--region", REGIONS[0]];
     assert_eq!(shop.list(&one).done(), format!("{}\n", amis[0]));
 
+    // One that the account has not opted in to comes first.
+    let partial = shop.list(&[
+        "--publisher",
+        PUBLISHER,
+        "--region",
+        "af-south-1",
+        "--region",
+        REGIONS[0],
+    ]);
+    assert!(partial.stdout.contains(&amis[0]), "{}", partial.stdout);
+    let said = partial.failed(1);
+    assert!(said.contains("opted in to af-south-1"), "{said}");
+
     let denied = json!({
         "operation": "DescribeRegions", "account": CUSTOMER, "action": "deny"
     });
