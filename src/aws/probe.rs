@@ -168,6 +168,21 @@ impl Probe {
         allowed(self.caller.run(call, send)).await
     }
 
+    /// Asks whether an AMI may be launched, on an instance of that type in the default subnet. Keys
+    /// are not looked at by a dry run.
+    ///
+    /// # Errors
+    /// It may not; it is not there; or the instance could not be launched for another reason.
+    pub async fn may_launch(&self, ami: &AmiId, instance_type: &str) -> Result<(), AwsError> {
+        let send = || {
+            let call = self.ec2.run_instances().image_id(ami.as_str());
+            let call = call.instance_type(instance_type.into());
+            call.min_count(1).max_count(1).dry_run(true).send()
+        };
+        let call = Call::new("ec2:RunInstances", ami);
+        allowed(self.caller.run(call, send)).await
+    }
+
     /// Asks whether a snapshot may be deleted.
     ///
     /// # Errors

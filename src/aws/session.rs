@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::identity::IdentityCache;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -62,6 +65,17 @@ impl Aws {
     ) -> Result<Aws, AwsError> {
         let loader = aws_config::defaults(BehaviorVersion::latest());
         Aws::of(Session::of(loader, settings, command, home).await, home).await
+    }
+
+    /// The Region that the environment or the profile names, as the AWS CLI takes it.
+    pub async fn usual_region(settings: &AwsSettings) -> Option<Region> {
+        let environment = EnvironmentVariableRegionProvider::new();
+        let mut profile = ProfileFileRegionProvider::builder();
+        if let Some(name) = &settings.profile {
+            profile = profile.profile_name(name);
+        }
+        let chain = RegionProviderChain::first_try(environment).or_else(profile.build());
+        chain.region().await?.as_ref().parse().ok()
     }
 
     /// A session of a test with a sandbox.

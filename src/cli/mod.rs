@@ -4,6 +4,7 @@ mod build;
 mod diff;
 mod doctor;
 mod internal;
+mod list;
 mod packages;
 mod privileges;
 mod profile;
@@ -87,6 +88,8 @@ enum Command {
     Promote(promote::PromoteArgs),
     /// Share releases with customers: add, remove, plan, apply
     Share(share::ShareArgs),
+    /// List the AMIs that this account can launch, a publisher's or its own
+    List(list::ListArgs),
     /// Check credentials, permissions, keys, quotas and local tools
     Doctor(doctor::DoctorArgs),
     /// A local AWS with real disks and real machines: start, env
@@ -188,6 +191,7 @@ impl Cli {
             Command::Publish(args) => args.run(ui, &config()?),
             Command::Promote(args) => args.run(ui, &config()?),
             Command::Share(args) => args.run(ui, &config()?),
+            Command::List(args) => args.run(ui, &config()?),
             Command::Doctor(args) => args.run(ui, &config()?),
             Command::Sandbox(args) => args.run(ui),
             Command::Jail(args) => args.run(),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use time::{Date, Month};
 
 use crate::arch::Arch;
 
@@ -44,6 +45,16 @@ impl fmt::Display for Line {
 impl fmt::Display for ReleaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{}-{}.{}", self.line, self.date, self.number))
+    }
+}
+
+impl ReleaseId {
+    /// The day it was begun, if it is one of the calendar.
+    pub fn day(&self) -> Option<Date> {
+        let (year, month, day) = (self.date / 10_000, self.date / 100 % 100, self.date % 100);
+        let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
+        let year = i32::try_from(year).ok()?;
+        Date::from_calendar_date(year, month, u8::try_from(day).ok()?).ok()
     }
 }
 
@@ -134,6 +145,47 @@ pub fn ami_name(
     }
 }
 
+/// What an AMI's name says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AmiName {
+    /// The publisher's name: one account may publish under several.
+    pub publisher: String,
+    /// The release.
+    pub release: ReleaseId,
+    /// Alpine's version.
+    pub alpine: String,
+}
+
+impl AmiName {
+    /// Reads a name that [`ami_name`] gives; nothing of another form. Whoever owns an AMI names it as
+    /// they like, so all parts are words that can be printed anywhere, and the date is a day.
+    pub fn parse(name: &str) -> Option<AmiName> {
+        let parts: Vec<&str> = name.split('/').collect();
+        let [publisher, profile, version, alpine, arch, day] = parts[..] else {
+            return None;
+        };
+        let alpine = alpine.strip_prefix("alpine-")?;
+        // No option, formula or path begins with a letter or digit.
+        let is_word = |text: &str| text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let words = [publisher, profile, version, alpine];
+        words.into_iter().all(is_word).then_some(())?;
+        let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        publisher.bytes().all(is_good).then_some(())?;
+        let is_number = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
+        let is_alpine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
+        (alpine.split('.').all(is_number) && alpine.bytes().all(is_alpine)).then_some(())?;
+        let id = format!("{profile}-{version}-{arch}-{day}");
+        let release: ReleaseId = id.parse().ok()?;
+        release.day()?;
+        // A hyphen in the version would be read as the profile's.
+        (ami_name(publisher, &release, alpine).ok()?.as_str() == name).then(|| AmiName {
+            publisher: publisher.to_owned(),
+            release,
+            alpine: alpine.to_owned(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,5 +222,48 @@ mod tests {
         let error = ami_name("kube zéro", &id, "3.15.11").expect_err("a letter");
         assert_eq!(error.why, "`é` is not allowed");
         assert!(ami_name(&"x".repeat(100), &id, "3.15.11").is_err());
+    }
+
+    #[test]
+    fn names_of_amis_are_read_as_they_were_written() {
+        let id: ReleaseId = "my-node-1.22.8-aarch64-20260131.12".parse().expect("an id");
+        let name = ami_name("kube.zero_1", &id, "3.15.11").expect("a name");
+        let read = AmiName::parse(&name).expect("ours");
+        assert_eq!(
+            (read.publisher.as_str(), read.alpine.as_str()),
+            ("kube.zero_1", "3.15.11")
+        );
+        assert_eq!(read.release, id);
+        assert_eq!(
+            read.release.day().map(|day| day.to_string()).as_deref(),
+            Some("2026-01-31")
+        );
+        for other in [
+            "",
+            "base",
+            "p/base/3.15/alpine-3.15.11/x86_64",
+            "p/base/3.15/alpine-3.15.11/x86_64/20260131.1/x",
+            "p/base/3.15/alpine-3.15.11/x86_64/20260131.1 ",
+            "p/base/3.15/alpine-3.15.11/x86_64/20260131.01",
+            "p/base/3.15/alpine-3.15.11/x86_64/20260231.1",
+            "p/base/3.15/alpine-3.15.11/x86_64/20260131.0",
+            "p/base/3.15/alpine-3.15.11/mips/20260131.1",
+            "p/base/3.15/debian-3.15.11/x86_64/20260131.1",
+            "p/base/3.15/alpine-/x86_64/20260131.1",
+            "p/base/3.15/alpine-3..1/x86_64/20260131.1",
+            "p/base/3.15/alpine-x/x86_64/20260131.1",
+            "p/base/3-15/alpine-3.15.11/x86_64/20260131.1",
+            "/base/3.15/alpine-3.15.11/x86_64/20260131.1",
+            "-p/base/3.15/alpine-3.15.11/x86_64/20260131.1",
+            "=p/base/3.15/alpine-3.15.11/x86_64/20260131.1",
+            "p/-base/3.15/alpine-3.15.11/x86_64/20260131.1",
+            "p/ba se/3.15/alpine-3.15.11/x86_64/20260131.1",
+            "p q/base/3.15/alpine-3.15.11/x86_64/20260131.1",
+            "p\u{1b}[31m/base/3.15/alpine-3.15.11/x86_64/20260131.1",
+            "p\n/base/3.15/alpine-3.15.11/x86_64/20260131.1",
+            "p/base/3.15/alpine-3.15.\u{661}/x86_64/20260131.1",
+        ] {
+            assert_eq!(AmiName::parse(other), None, "{other}");
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::config::ConfigError;
 use crate::diff::load::LoadError;
 use crate::image::install::InstallError;
 use crate::image::manifest::ManifestError;
+use crate::list::ListError;
 use crate::plan::{PlanError, WriteError};
 use crate::profile::ProfileError;
 use crate::publish::PublishError;
@@ -144,16 +145,6 @@ impl From<BuildError> for Failure {
     }
 }
 
-impl From<InstanceBuildError> for Failure {
-    fn from(error: InstanceBuildError) -> Failure {
-        let advice = error.advice();
-        match error.is_bad_input() {
-            true => Failure::bad_input(chain(&error), advice),
-            false => Failure::failed(chain(&error), advice),
-        }
-    }
-}
-
 impl From<WorkerError> for Failure {
     fn from(error: WorkerError) -> Failure {
         Failure::failed(chain(&error), error.advice())
@@ -210,40 +201,10 @@ impl From<publish::subject::SubjectError> for Failure {
     }
 }
 
-impl From<PublishError> for Failure {
-    fn from(error: PublishError) -> Failure {
-        let advice = error.advice();
-        match error.is_bad_input() {
-            true => Failure::bad_input(chain(&error), advice),
-            false => Failure::failed(chain(&error), advice),
-        }
-    }
-}
-
-impl From<ShareError> for Failure {
-    fn from(error: ShareError) -> Failure {
-        let advice = error.advice();
-        match error.is_bad_input() {
-            true => Failure::bad_input(chain(&error), advice),
-            false => Failure::failed(chain(&error), advice),
-        }
-    }
-}
-
 impl From<diff::subject::SubjectError> for Failure {
     fn from(error: diff::subject::SubjectError) -> Failure {
         let advice = error.advice();
         Failure::bad_input(chain(&error), advice)
-    }
-}
-
-impl From<LoadError> for Failure {
-    fn from(error: LoadError) -> Failure {
-        let advice = error.advice();
-        match error.is_bad_input() {
-            true => Failure::bad_input(chain(&error), advice),
-            false => Failure::failed(chain(&error), advice),
-        }
     }
 }
 
@@ -254,25 +215,30 @@ impl From<ChannelNameError> for Failure {
     }
 }
 
-impl From<PromoteError> for Failure {
-    fn from(error: PromoteError) -> Failure {
-        let advice = error.advice();
-        match error.is_bad_input() {
-            true => Failure::bad_input(chain(&error), advice),
-            false => Failure::failed(chain(&error), advice),
+/// Errors that say themselves whether it is the user's input that is wrong.
+macro_rules! from_errors {
+    ($($error:ty),+ $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                let advice = error.advice();
+                match error.is_bad_input() {
+                    true => Failure::bad_input(chain(&error), advice),
+                    false => Failure::failed(chain(&error), advice),
+                }
+            }
         }
-    }
+    )+};
 }
 
-impl From<EditError> for Failure {
-    fn from(error: EditError) -> Failure {
-        let advice = error.advice();
-        match error.is_bad_input() {
-            true => Failure::bad_input(error, advice),
-            false => Failure::failed(error, advice),
-        }
-    }
-}
+from_errors!(
+    EditError,
+    InstanceBuildError,
+    ListError,
+    LoadError,
+    PromoteError,
+    PublishError,
+    ShareError
+);
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {

@@ -2,6 +2,7 @@
 
 mod install;
 mod instance_build;
+mod list;
 mod machine;
 mod mirrors;
 mod profiles;

@@ -44,6 +44,8 @@ pub struct Image {
     pub owner: Option<AccountId>,
     /// When it was made.
     pub created: Option<OffsetDateTime>,
+    /// From when on it is deprecated, if it is to be.
+    pub deprecation: Option<OffsetDateTime>,
     /// Its tags, as the caller's account sees them.
     pub tags: Tags,
     /// Its disks.
@@ -269,6 +271,29 @@ impl Ec2 {
         Ok(images.into_iter().max_by_key(age))
     }
 
+    /// The AMIs of an account that the caller may use, available, those that are deprecated too,
+    /// whose name is of a pattern, with `*` and `?` for wildcards. Whoever else has AMIs of such
+    /// names, they are none of these.
+    ///
+    /// # Errors
+    /// Those of DescribeImages.
+    pub async fn images_of(&self, owner: &AccountId, name: &str) -> Result<Vec<Image>, AwsError> {
+        let call = Call::new("ec2:DescribeImages", format!("the AMIs of {owner}"));
+        // Taken as it is, where `filter` takes names without wildcards.
+        let pattern = types::Filter::builder().name("name").values(name).build();
+        let request = self
+            .client
+            .describe_images()
+            .owners(owner.as_str())
+            .filters(pattern)
+            .filters(filter("state", ["available"]))
+            .include_deprecated(true)
+            .max_results(PAGE);
+        let mut images = self.all_images(&call, request).await?;
+        images.retain(|image| image.owner.as_ref() == Some(owner));
+        Ok(images)
+    }
+
     pub(super) async fn own_images(
         &self,
         what: &str,
@@ -429,6 +454,7 @@ impl Ec2 {
 
     fn typed(&self, call: &Call, image: &types::Image) -> Result<Image, AwsError> {
         let text = |text: Option<&str>| text.map(str::to_owned);
+        let moment = |date: &str| OffsetDateTime::parse(date, &Rfc3339).ok();
         let reason = image.state_reason().and_then(|reason| reason.message());
         Ok(Image {
             id: self.made(call, image.image_id())?,
@@ -446,9 +472,8 @@ impl Ec2 {
             tpm: text(image.tpm_support().map(|tpm| tpm.as_str())),
             description: text(image.description()),
             owner: image.owner_id().and_then(|owner| owner.parse().ok()),
-            created: image
-                .creation_date()
-                .and_then(|date| OffsetDateTime::parse(date, &Rfc3339).ok()),
+            created: image.creation_date().and_then(moment),
+            deprecation: image.deprecation_time().and_then(moment),
             tags: tags_from(image.tags()),
             mappings: image
                 .block_device_mappings()

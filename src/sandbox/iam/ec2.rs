@@ -56,9 +56,13 @@ fn existing(
     kind: &str,
     id: &str,
 ) -> Wish {
-    Wish::new(format!("ec2:{action}"), arn(context, region, kind, id))
+    let wish = Wish::new(format!("ec2:{action}"), arn(context, region, kind, id))
         .with("ec2:region", region.to_string())
-        .tagged(&world.tags.of(&context.caller.account, id))
+        .tagged(&world.tags.of(&context.caller.account, id));
+    match world.ec2.images.get(id) {
+        Some(image) => wish.with("ec2:owner", image.owner.to_string()),
+        None => wish,
+    }
 }
 
 fn wishes(context: &Context, world: &World, action: &str, form: &Form) -> Vec<Wish> {

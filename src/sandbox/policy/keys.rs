@@ -23,6 +23,7 @@ const SINGLE: &[&str] = &[
     "ebs:volumesize",
     "ec2:createaction",
     "ec2:metadatahttptokens",
+    "ec2:owner",
     "ec2:region",
     "kms:bypasspolicylockoutsafetycheck",
     "kms:calleraccount",

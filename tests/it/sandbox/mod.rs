@@ -1,7 +1,7 @@
 //! The sandbox as AWS's clients see it: over HTTP, with signatures made by another implementation.
 
 mod bad_input;
-mod cli;
+pub mod cli;
 pub mod client;
 mod coldsnap;
 mod faults;

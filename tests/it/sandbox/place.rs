@@ -62,7 +62,8 @@ impl Place {
         Place::with(|_| {})
     }
 
-    fn with(change: impl FnOnce(&mut SandboxConfig)) -> Place {
+    /// One whose configuration is another one's.
+    pub fn with(change: impl FnOnce(&mut SandboxConfig)) -> Place {
         let runtime = runtime();
         let folder = tempfile::tempdir().expect("a folder");
         let mut config = SandboxConfig::for_tests(folder.path().join("state"));

@@ -48,6 +48,7 @@ fn right() -> Found {
         description: None,
         owner: None,
         created: None,
+        deprecation: None,
         tags: wanted.tags.clone(),
         mappings: vec![Mapping {
             device: "/dev/xvda".to_owned(),
