@@ -82,17 +82,32 @@ impl House {
     /// A build folder whose image has these blocks, each filled with its byte, and zeros between
     /// them, 32 MiB in all.
     pub fn image(&self, name: &str, blocks: &[(u32, u8)]) -> PathBuf {
+        let blocks = blocks
+            .iter()
+            .map(|(index, byte)| (*index, vec![*byte; BLOCK]));
+        self.image_of(name, &blocks.collect::<Vec<_>>(), |_| {})
+    }
+
+    /// The same of blocks that begin with these bytes, with other things in its manifest.
+    pub fn image_of(
+        &self,
+        name: &str,
+        blocks: &[(u32, Vec<u8>)],
+        change: impl FnOnce(&mut Manifest),
+    ) -> PathBuf {
         let folder = self.folder().join(name);
         fs::create_dir_all(&folder).expect("a folder");
         let file = File::create(folder.join(IMAGE)).expect("a file");
         file.set_len(64 * BLOCK as u64).expect("a length");
-        for (index, byte) in blocks {
+        for (index, bytes) in blocks {
             let at = u64::from(*index) * BLOCK as u64;
-            file.write_all_at(&vec![*byte; BLOCK], at).expect("written");
+            file.write_all_at(bytes, at).expect("written");
         }
         let file = File::open(folder.join(IMAGE)).expect("a file");
         let scan = blocks::scan(&file).expect("read");
-        manifest(&scan).write(&folder).expect("written");
+        let mut manifest = manifest(&scan);
+        change(&mut manifest);
+        manifest.write(&folder).expect("written");
         folder
     }
 

@@ -439,7 +439,7 @@ fn describe(customer: &Cli, instance: &str) -> Value {
 }
 
 /// The smallest guest there is, assembled from `boot.S`.
-fn boot_sector(folder: &Path) -> Vec<u8> {
+pub fn boot_sector(folder: &Path) -> Vec<u8> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sandbox/boot.S");
     let (object, sector) = (folder.join("boot.o"), folder.join("boot.bin"));
     let run = |program: &str, args: &[&str], files: [&Path; 2]| {

@@ -8,7 +8,7 @@ mod faults;
 mod guest;
 mod instances;
 mod keys;
-mod life;
+pub mod life;
 mod moto;
 pub mod place;
 mod process;

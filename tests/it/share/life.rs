@@ -1,10 +1,14 @@
 //! Customers come and go, and releases with them.
 
+use alpine_ami::arch::Firmware;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::street::{PLACES, Street, launches, seen, uses};
+use super::street::{PLACES, Release, Street, launches, seen, uses};
 use crate::publish::house::{House, REGIONS};
 use crate::sandbox::client::Expect as _;
+use crate::sandbox::life::boot_sector;
 use crate::sandbox::place::{CUSTOMER, Place};
 
 /// Calls that change who has access.
@@ -75,7 +79,7 @@ fn each_customer_gets_what_it_should_in_every_region() {
     the_next_release_comes_and_a_customer_goes(&street, &release);
 }
 
-fn the_next_release_comes_and_a_customer_goes(street: &Street, first: &super::street::Release) {
+fn the_next_release_comes_and_a_customer_goes(street: &Street, first: &Release) {
     let next = street.release(&[(0, 1), (1, 2)]);
     street.promote(&next);
     street.apply();
@@ -108,6 +112,48 @@ fn the_next_release_comes_and_a_customer_goes(street: &Street, first: &super::st
         }
     }
     assert_eq!(street.plan(&[]).0, 0);
+}
+
+/// What a customer launches is a machine that boots, from blocks under the key of its Region.
+#[test]
+fn a_customers_machine_boots() {
+    let street = Street::in_place(Place::with_machines());
+    let sector = boot_sector(street.house.folder());
+    let folder = street
+        .house
+        .image_of("bootable", &[(0, sector)], |manifest| {
+            manifest.firmware = vec![Firmware::Bios];
+        });
+    let published = street.house.publish(&folder, &[]);
+    let release = Release(published);
+    street.promote(&release);
+    street.file(&["globex"], "");
+    street.apply();
+    let client = street.globex.in_region(PLACES[1]);
+    let params = [
+        ("ImageId", release.ami(PLACES[1])),
+        ("MinCount", "1"),
+        ("MaxCount", "1"),
+        ("InstanceType", "t3.micro"),
+    ];
+    let launched = client.ec2("RunInstances", &params).done("a launch");
+    let instance = launched.text("instancesSet/item[0]/instanceId");
+    let begun = std::time::Instant::now();
+    loop {
+        let params = [("InstanceId", instance), ("Latest", "true")];
+        let output = client.ec2("GetConsoleOutput", &params).done("a console");
+        // There is none as long as the machine has said nothing.
+        let output = output.get("output").unwrap_or_default();
+        let output = BASE64_STANDARD.decode(output).expect("base64");
+        let console = String::from_utf8_lossy(&output).into_owned();
+        if console.contains("hello from the boot sector") {
+            break;
+        }
+        assert!(begun.elapsed().as_secs() < 120, "{console}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let terminated = client.ec2("TerminateInstances", &[("InstanceId.1", instance)]);
+    terminated.done("its end");
 }
 
 /// What is the publisher's own in a key's policy, and whom it knows nothing of, stays.

@@ -187,7 +187,7 @@ impl Street {
 }
 
 /// What `publish` printed.
-pub struct Release(Value);
+pub struct Release(pub Value);
 
 impl Release {
     pub fn id(&self) -> &str {
