@@ -60,6 +60,11 @@ impl fmt::Display for TimedOut {
 
 impl std::error::Error for TimedOut {}
 
+/// Waits where nothing can be looked at.
+pub async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 /// Looks until the state is reached and holds: it counts when two looks in a row see it, since one
 /// of AWS's readers may be ahead of another; for that they need not be far apart. `tell` hears what is there instead.
 ///
@@ -95,7 +100,7 @@ where
             _ => None,
         };
         let waited = started.elapsed();
-        let mut next = pause(first, waited, left);
+        let mut next = until_next(first, waited, left);
         match seen {
             Seen::Reached(state) if reached => return Ok(Ok(state)),
             Seen::Reached(_) => {
@@ -115,7 +120,7 @@ where
 }
 
 /// How long until the next look, after so long, and where so much may be left.
-fn pause(first: Duration, waited: Duration, left: Option<Duration>) -> Duration {
+fn until_next(first: Duration, waited: Duration, left: Option<Duration>) -> Duration {
     match left {
         // Half of it: the guess grows better as the end comes nearer. What stays just before its
         // end is not asked all the time.
@@ -173,7 +178,7 @@ mod tests {
             (3600, Some(1), 15_000),
         ] {
             let left = left.map(Duration::from_secs);
-            let pause = pause(FIRST, Duration::from_secs(waited), left);
+            let pause = until_next(FIRST, Duration::from_secs(waited), left);
             let expected = Duration::from_millis(expected);
             assert_eq!(pause, expected, "{waited} {left:?}");
         }

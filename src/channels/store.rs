@@ -17,8 +17,17 @@ pub fn key(channel: &str) -> String {
 /// # Errors
 /// AWS's; it cannot be read, or was written by a newer version of this program.
 pub async fn read(bucket: &Bucket, name: &str) -> Result<Channel, BucketError> {
+    let found = find(bucket, name).await?;
+    Ok(found.unwrap_or_else(|| Channel::empty(name)))
+}
+
+/// Reads a channel; none if nothing was ever in it.
+///
+/// # Errors
+/// AWS's; it cannot be read, or was written by a newer version of this program.
+pub async fn find(bucket: &Bucket, name: &str) -> Result<Option<Channel>, BucketError> {
     let found = bucket.document::<Channel>(&key(name), SCHEMA).await?;
-    Ok(found.map_or_else(|| Channel::empty(name), |(channel, _)| channel))
+    Ok(found.map(|(channel, _)| channel))
 }
 
 /// Brings a release into a channel, in the place of the one that is there. Two that do it at once

@@ -25,6 +25,8 @@ pub enum Outcome {
     Works,
     /// Something is missing.
     Missing,
+    /// Something is missing that only Auto Scaling needs, and not where it has a grant already.
+    MissingForAutoScaling,
     /// It could not be tried.
     NotTried,
 }
@@ -70,6 +72,7 @@ impl Report {
             let outcome = match check.outcome {
                 Outcome::Works => "works",
                 Outcome::Missing => "MISSING",
+                Outcome::MissingForAutoScaling => "missing, for Auto Scaling",
                 Outcome::NotTried => "not tried",
             };
             vec![
@@ -223,6 +226,7 @@ impl Place {
         let answer = kms.may_grant(key, &role).await;
         let mut check = self.judge("kms:CreateGrant", key.as_str(), answer);
         if let (Outcome::Missing, Some(advice)) = (check.outcome, &check.advice) {
+            check.outcome = Outcome::MissingForAutoScaling;
             check.advice = Some(format!(
                 "only Auto Scaling needs it, unless it has the grant already ({role}): {advice}"
             ));

@@ -7,6 +7,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::catalog::Catalog;
+use crate::apk::version::Version;
 use crate::arch::Arch;
 use crate::aws::ec2::Image;
 use crate::aws::{AccountId, AmiId, Region};
@@ -142,9 +143,18 @@ fn mark_newest(rows: &mut [Row]) {
     }
 }
 
-/// The order of versions: runs of digits are numbers.
+/// The order of versions: Alpine's, in which `1.22_rc1` comes before `1.22`. What is none of its
+/// versions comes before them; there, runs of digits are numbers.
 pub fn by_version(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a, b);
+    match (Version::parse(a), Version::parse(b)) {
+        (Ok(one), Ok(other)) => one.cmp(&other),
+        (Ok(_), Err(_)) => Ordering::Greater,
+        (Err(_), Ok(_)) => Ordering::Less,
+        (Err(_), Err(_)) => by_runs(a, b),
+    }
+}
+
+fn by_runs(mut a: &str, mut b: &str) -> Ordering {
     loop {
         let order = match (run(&mut a), run(&mut b)) {
             (None, None) => return Ordering::Equal,
@@ -194,11 +204,13 @@ mod tests {
             ("1.22.8", "1.220"),
             ("18446744073709551615", "18446744073709551616"),
             ("1.22-a", "1.22-b"),
+            ("1.22.0_rc1", "1.22.0"),
+            ("1.22.0_alpha1", "1.22.0_rc1"),
         ] {
             assert_eq!(by_version(less, more), Ordering::Less, "{less} {more}");
             assert_eq!(by_version(more, less), Ordering::Greater, "{less} {more}");
         }
-        assert_eq!(by_version("1.02", "1.2"), Ordering::Equal);
+        assert_eq!(by_version("a-02", "a-2"), Ordering::Equal);
     }
 
     #[test]

@@ -14,6 +14,9 @@ use super::Row;
 use crate::aws::{AccountId, Region};
 use crate::doctor::policy::{Policy, Statement};
 
+/// The name of the grant: one that is asked for twice is made once.
+const GRANT: &str = "auto-scaling";
+
 /// What stands for a key's id that is not known.
 const UNKNOWN: &str = "KEY-ID";
 /// What the role of Auto Scaling does with a key.
@@ -85,7 +88,7 @@ impl Setup {
             grants.extend(ids.into_iter().chain(unknown).map(|id| {
                 let key = key_arn(publisher, &region, &id);
                 let command = format!(
-                    "aws kms create-grant --region {region} --key-id {key} --grantee-principal {role} --operations {OPERATIONS}"
+                    "aws kms create-grant --region {region} --key-id {key} --name {GRANT} --grantee-principal {role} --operations {OPERATIONS}"
                 );
                 Grant { region: region.clone(), key, command }
             }));
@@ -113,7 +116,8 @@ impl Setup {
             // Writing to a string does not fail.
             let _ = writeln!(
                 text,
-                "# Auto Scaling launches in the name of a role of its own. So that it may use the keys, once, in account {account}:"
+                "# Auto Scaling launches in the name of a role of its own. So that it may use the keys, once, in account {account}\n\
+                 # (where it never launched anything: aws iam create-service-linked-role --aws-service-name autoscaling.amazonaws.com):"
             );
             for grant in &self.grants {
                 let _ = writeln!(text, "{}", grant.command);
@@ -156,10 +160,12 @@ fn policy(
         "launch-template",
         "network-interface",
         "security-group",
-        "subnet",
         "volume",
     ]
     .map(|kind| format!("arn:{partition}:ec2:*:{account}:{kind}/*"));
+    // A subnet may be another account's that shares its network.
+    let subnets = format!("arn:{partition}:ec2:*:*:subnet/*");
+    let made: Vec<String> = made.into_iter().chain([subnets]).collect();
     let images = vec![format!("arn:{partition}:ec2:*::image/*")];
     let mut statement = vec![
         allow(
@@ -174,7 +180,7 @@ fn policy(
             images,
             Some(json!({ "StringEquals": { "ec2:Owner": publisher } })),
         ),
-        allow("LaunchInto", &["ec2:RunInstances"], made.into(), None),
+        allow("LaunchInto", &["ec2:RunInstances"], made, None),
     ];
     if !keys.is_empty() {
         let role = auto_scaling_role(account, anywhere);
@@ -237,7 +243,7 @@ mod tests {
             grant.command,
             "aws kms create-grant --region eu-west-1 \
              --key-id arn:aws:kms:eu-west-1:111122223333:key/1234-5678 \
-             --grantee-principal arn:aws:iam::444455556666:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling \
+             --name auto-scaling --grantee-principal arn:aws:iam::444455556666:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling \
              --operations Encrypt Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant"
         );
         assert!(setup.unknown().is_empty());

@@ -19,6 +19,8 @@ pub struct Desired {
     pub regions: BTreeMap<Region, DesiredRegion>,
     /// What customers are to get and cannot: the release is not there.
     pub missing: BTreeSet<Missing>,
+    /// Customers of whom it is not known what they are to get: nothing is taken from them.
+    pub unsure: BTreeSet<String>,
 }
 
 /// What a Region is to hold.
@@ -48,6 +50,8 @@ pub struct DesiredKey {
     pub users: BTreeSet<User>,
     /// By grants.
     pub roles: BTreeSet<RoleArn>,
+    /// Who gets which release that is under it.
+    pub releases: BTreeSet<(String, ReleaseId)>,
 }
 
 /// A release that a customer is to get in a Region, and that is not there.
@@ -75,20 +79,35 @@ pub fn wanted(
         .collect()
 }
 
-/// What AWS is to hold. `releases` has the manifests of those that are [`wanted`], where there are
-/// any.
-pub fn desired(
-    customers: &[Customer],
-    channels: &[Channel],
-    releases: &BTreeMap<ReleaseId, ReleaseManifest>,
-    now: OffsetDateTime,
-) -> Desired {
+/// What is known of releases.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The channels that there are documents of.
+    pub channels: &'a [Channel],
+    /// The manifests of the releases that are [`wanted`], where there are any.
+    pub releases: &'a BTreeMap<ReleaseId, ReleaseManifest>,
+    /// The publisher's Regions.
+    pub regions: &'a BTreeSet<Region>,
+}
+
+/// What AWS is to hold.
+///
+/// Where a manifest is gone, or there is no document of any channel of a customer's, as in a bucket
+/// under another prefix, it is not known what the customer is to get.
+pub fn desired(customers: &[Customer], known: Known<'_>, now: OffsetDateTime) -> Desired {
+    let Known {
+        channels, releases, ..
+    } = known;
     let mut desired = Desired::default();
     for customer in customers {
+        let has_channel = |channel: &Channel| customer.channels.contains(&channel.channel);
+        if !channels.iter().any(has_channel) {
+            desired.unsure.insert(customer.name.clone());
+        }
         for release in releases_of(customer, channels, now) {
             match releases.get(release) {
                 Some(manifest) => desired.give(customer, manifest),
-                None => desired.lack(customer, release),
+                None => desired.lack(customer, release, known.regions),
             }
         }
     }
@@ -106,7 +125,9 @@ fn releases_of<'c>(
         return BTreeSet::new();
     }
     let grace = Duration::days(customer.grace_days.into());
-    let stays = |stay: &&Stay| stay.until.is_none_or(|until| now < until + grace);
+    // An end that no calendar has is none.
+    let is_over = |until: OffsetDateTime| until.checked_add(grace).is_some_and(|end| end <= now);
+    let stays = |stay: &&Stay| !stay.until.is_some_and(is_over);
     channels
         .iter()
         .filter(|channel| customer.channels.contains(&channel.channel))
@@ -117,11 +138,12 @@ fn releases_of<'c>(
 }
 
 impl Desired {
-    fn lack(&mut self, customer: &Customer, release: &ReleaseId) {
+    fn lack(&mut self, customer: &Customer, release: &ReleaseId, regions: &BTreeSet<Region>) {
         let why = "the bucket has no manifest of it";
-        for region in customer.regions.iter().flatten() {
+        for region in customer.regions.as_ref().unwrap_or(regions) {
             self.miss(customer, region, release, why);
         }
+        self.unsure.insert(customer.name.clone());
     }
 
     fn miss(&mut self, customer: &Customer, region: &Region, release: &ReleaseId, why: &str) {
@@ -145,7 +167,7 @@ impl Desired {
             };
             let here = self.regions.entry(region.clone()).or_default();
             here.give(customer, release, ami, place.snapshot.as_ref());
-            here.give_key(customer, &place.key);
+            here.give_key(customer, release, &place.key);
         }
         for region in customer.regions.iter().flatten() {
             if !manifest.regions.contains_key(region) {
@@ -175,8 +197,10 @@ impl DesiredRegion {
     }
 
     /// An account that roles are named of gets the key through these alone.
-    fn give_key(&mut self, customer: &Customer, key: &KeyArn) {
+    fn give_key(&mut self, customer: &Customer, release: &ReleaseId, key: &KeyArn) {
         let key = self.keys.entry(key.clone()).or_default();
+        key.releases
+            .insert((customer.name.clone(), release.clone()));
         let by_role: BTreeSet<_> = customer.roles.iter().map(RoleArn::account).collect();
         let parties = customer.parties().filter(|party| match party {
             Party::Account(account) => !by_role.contains(account),

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use super::customers::Customer;
 use super::policy::User;
 use crate::aws::ec2::Party;
+use crate::aws::kms::sharing::Grant;
 use crate::aws::s3::ETag;
 use crate::aws::{KeyArn, RoleArn};
 use crate::publish::bucket::{Bucket, BucketError};
@@ -156,10 +157,23 @@ impl Owners {
     }
 
     /// Whose a role is: of a customer that names it, or that has its account.
-    pub fn of_role(&self, arn: &str) -> Option<&str> {
-        let account = || arn.parse::<RoleArn>().ok().map(|role| role.account());
-        self.named(arn)
-            .or_else(|| self.of(&Party::Account(account()?)))
+    pub fn of_role(&self, role: &RoleArn) -> Option<&str> {
+        let account = || self.of(&Party::Account(role.account()));
+        self.named(role.as_str()).or_else(account)
+    }
+
+    /// Whose a grant is: of a customer whose role or account has it, or had it when it was given: of
+    /// a role that is gone, AWS gives an id that says nothing.
+    pub fn of_grant(&self, grant: &Grant, name_of: impl Fn(&RoleArn) -> String) -> Option<&str> {
+        let account = || self.of(&Party::Account(grant.account()?));
+        let named = || {
+            let name = grant.name.as_deref()?;
+            let mut parties = self.parties.iter();
+            let found =
+                parties.find(|(role, _)| role.parse().is_ok_and(|role| name_of(&role) == name))?;
+            Some(found.1.as_str())
+        };
+        self.named(&grant.grantee).or_else(account).or_else(named)
     }
 
     fn named(&self, name: &str) -> Option<&str> {

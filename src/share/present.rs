@@ -10,7 +10,7 @@ use super::policy::KeyPolicy;
 use crate::aws::ec2::{Ec2, Image, ImageState, Party};
 use crate::aws::kms::Kms;
 use crate::aws::kms::sharing::Grant;
-use crate::aws::{AccountId, AmiId, Aws, AwsError, KeyArn, Region, SnapshotId};
+use crate::aws::{AccountId, AmiId, Aws, AwsError, KeyArn, Kind, Region, SnapshotId};
 
 /// Calls that go on at once in a Region: AWS lets through a burst of a hundred, then twenty a
 /// second. <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
@@ -23,7 +23,7 @@ pub struct PresentRegion {
     pub images: BTreeMap<AmiId, PresentImage>,
     /// Who may copy their snapshots.
     pub snapshots: BTreeMap<SnapshotId, BTreeSet<Party>>,
-    /// Who may use keys; why one cannot be read.
+    /// Who may use keys, of those that there are.
     pub keys: BTreeMap<KeyArn, PresentKey>,
 }
 
@@ -87,8 +87,7 @@ pub async fn read(
             ec2: aws.ec2(&region),
             kms: aws.kms(&region),
             account: aws.account().clone(),
-            // The first part of the names of this publisher's AMIs: the account may have another.
-            names: format!("{publisher}/"),
+            publisher: publisher.to_owned(),
             at_once: Arc::new(Semaphore::new(AT_ONCE)),
         };
         asked.spawn(async move { (region, reader.region(keys).await) });
@@ -107,7 +106,7 @@ struct Reader {
     ec2: Ec2,
     kms: Kms,
     account: AccountId,
-    names: String,
+    publisher: String,
     at_once: Arc<Semaphore>,
 }
 
@@ -150,10 +149,12 @@ impl Reader {
         Ok((ours.iter().filter_map(present).collect(), copy))
     }
 
-    /// What is not available has no permissions that could be changed.
+    /// What is not available has no permissions that could be changed; and the account may have
+    /// another publisher.
     fn is_ours(&self, image: &Image) -> bool {
         let is_own = image.owner.as_ref() == Some(&self.account);
-        is_own && image.state == ImageState::Available && image.name.starts_with(&self.names)
+        let publisher = image.name.split('/').next();
+        is_own && image.state == ImageState::Available && publisher == Some(&self.publisher)
     }
 
     /// What is asked of each thing; what is gone meanwhile is left out.
@@ -191,22 +192,32 @@ impl Reader {
     ) -> Result<BTreeMap<KeyArn, PresentKey>, ReadError> {
         let mut found = BTreeMap::new();
         for key in keys {
-            let present = read_key(&self.kms, &key).await?;
-            found.insert(key, present);
+            // One that is gone can be used by nobody.
+            if let Some(present) = self.key(&key).await? {
+                found.insert(key, present);
+            }
         }
         Ok(found)
     }
+
+    async fn key(&self, key: &KeyArn) -> Result<Option<PresentKey>, ReadError> {
+        let read = tokio::try_join!(self.kms.policy(key), self.kms.grants(key));
+        let (policy, grants) = match read {
+            Err(error) if error.kind == Kind::NotFound => return Ok(None),
+            read => read?,
+        };
+        let policy = parse_policy(key, &policy, &self.publisher)?;
+        Ok(Some(PresentKey { policy, grants }))
+    }
 }
 
-/// Who may use a key.
+/// Reads the text of a key's policy.
 ///
 /// # Errors
-/// AWS's; its policy cannot be read.
-pub async fn read_key(kms: &Kms, key: &KeyArn) -> Result<PresentKey, ReadError> {
-    let (policy, grants) = tokio::try_join!(kms.policy(key), kms.grants(key))?;
-    let policy = KeyPolicy::parse(&policy).map_err(|why| ReadError::Policy {
+/// It is no policy that this program can keep.
+pub fn parse_policy(key: &KeyArn, text: &str, publisher: &str) -> Result<KeyPolicy, ReadError> {
+    KeyPolicy::parse(text, publisher).map_err(|why| ReadError::Policy {
         key: key.clone(),
         why: why.to_string(),
-    })?;
-    Ok(PresentKey { policy, grants })
+    })
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
 use super::customers::{self, Customer, Known};
@@ -103,13 +102,25 @@ impl Job<'_> {
 /// # Errors
 /// The bucket's. A Region that cannot be read is no error, but told.
 pub async fn survey(job: &Job<'_>, bucket: &Bucket) -> Result<Survey, ShareError> {
-    let now = OffsetDateTime::now_utc();
     job.progress.say("reading the channels");
     let (channels, record) = tokio::join!(read_channels(job, bucket), Record::read(bucket));
     let (channels, (record, etag)) = (channels?, record?);
+    // By AWS's clock, which promotions are dated by.
+    let now = bucket.now();
     let wanted = desired::wanted(job.customers, &channels, now);
     let releases = read_releases(bucket, wanted).await?;
-    let desired = desired::desired(job.customers, &channels, &releases, now);
+    let known = desired::Known {
+        channels: &channels,
+        releases: &releases,
+        regions: &job.publisher.regions,
+    };
+    let desired = desired::desired(job.customers, known, now);
+    for customer in &desired.unsure {
+        job.progress.say(format!(
+            "warning: what {customer} is to get is not known from {}: nothing is taken from it",
+            bucket.url("channels/")
+        ));
+    }
     let regions = places(job, &desired, &record);
     job.progress.say(format!(
         "reading who has access, in {} Regions",
@@ -126,6 +137,8 @@ pub async fn survey(job: &Job<'_>, bucket: &Bucket) -> Result<Survey, ShareError
     let owners = Owners::new(job.customers, &record);
     let terms = Terms {
         owners: &owners,
+        unsure: &desired.unsure,
+        publisher: &job.publisher.name,
         account: job.aws.account(),
         principal: &job.aws.identity().arn,
         launch_permissions: job.settings.launch_permission_quota,
@@ -144,13 +157,14 @@ pub async fn survey(job: &Job<'_>, bucket: &Bucket) -> Result<Survey, ShareError
     })
 }
 
-/// The channels that some customer gets.
+/// The channels that some customer gets, of those that there are.
 async fn read_channels(job: &Job<'_>, bucket: &Bucket) -> Result<Vec<Channel>, BucketError> {
     let named = job.customers.iter().flat_map(|customer| &customer.channels);
     let named: BTreeSet<&String> = named.collect();
-    let read = |name: String, bucket: Bucket| async move { store::read(&bucket, &name).await };
+    let read = |name: String, bucket: Bucket| async move { store::find(&bucket, &name).await };
     let named = named.into_iter().cloned();
-    gather(named.map(|name| read(name, bucket.clone()))).await
+    let found = gather(named.map(|name| read(name, bucket.clone()))).await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 async fn read_releases(

@@ -15,7 +15,7 @@ use crate::publish::progress::Progress;
 use crate::share::error::RegionError;
 use crate::share::plan::{Change, RegionPlan, grant_name};
 use crate::share::policy::{KeyPolicy, MOST_BYTES, User};
-use crate::share::present::{self, ReadError};
+use crate::share::present::parse_policy;
 use crate::share::survey::Job;
 
 /// Calls that change something, at once in a Region.
@@ -30,6 +30,7 @@ pub(super) struct Errand {
     ec2: Ec2,
     kms: Kms,
     region: Region,
+    publisher: String,
     account: AccountId,
     principal: String,
     limit: Duration,
@@ -68,6 +69,7 @@ impl Errand {
             ec2: job.aws.ec2(region),
             kms: job.aws.kms(region),
             region: region.clone(),
+            publisher: job.publisher.name.clone(),
             account: job.aws.account().clone(),
             principal: job.aws.identity().arn.clone(),
             limit: job.aws.settings().wait().min(SETTLES),
@@ -77,20 +79,45 @@ impl Errand {
 
     /// First everything is given: the key before what is under it, so that nobody sees an AMI that
     /// cannot be launched. Only then is anything taken away, the other way round.
+    ///
+    /// A grant that cannot be given is one role's trouble, which may not even be there: it keeps
+    /// nobody else waiting, but no key is taken from anybody then.
     pub(super) async fn run(&self, plan: RegionPlan) -> Result<(), RegionError> {
+        let (grants, rest): (Vec<Change>, Vec<Change>) = plan
+            .add
+            .iter()
+            .cloned()
+            .partition(|change| matches!(change, Change::Grant { .. }));
+        let granted = self.make_all(Stage::Keys, Way::Add, grants).await;
         for stage in [Stage::Keys, Stage::Snapshots, Stage::Images] {
-            self.stage(stage, Way::Add, &plan.add).await?;
+            self.stage(stage, Way::Add, &rest).await?;
         }
-        for stage in [Stage::Images, Stage::Snapshots, Stage::Keys] {
+        for stage in [Stage::Images, Stage::Snapshots] {
             self.stage(stage, Way::Remove, &plan.remove).await?;
         }
-        Ok(())
+        granted?;
+        if hands_over(&plan) {
+            let minutes = SETTLES.as_secs() / 60;
+            let at = format!("waiting {minutes} min: grants take so long to count everywhere");
+            self.progress.region(&self.region, at);
+            wait::pause(SETTLES).await;
+        }
+        self.stage(Stage::Keys, Way::Remove, &plan.remove).await
     }
 
-    /// The changes of a stage, each until it is to be seen.
     async fn stage(&self, stage: Stage, way: Way, plan: &[Change]) -> Result<(), RegionError> {
         let changes = plan.iter().filter(|change| Stage::of(change) == stage);
-        let changes: Vec<Change> = changes.cloned().collect();
+        let changes = changes.cloned().collect();
+        self.make_all(stage, way, changes).await
+    }
+
+    /// The changes of a stage, each until it is to be seen. One that fails does not end the others.
+    async fn make_all(
+        &self,
+        stage: Stage,
+        way: Way,
+        changes: Vec<Change>,
+    ) -> Result<(), RegionError> {
         if changes.is_empty() {
             return Ok(());
         }
@@ -110,17 +137,19 @@ impl Errand {
                 errand.see(&change, way).await
             });
         }
+        let mut result = Ok(());
         while let Some(ended) = running.join_next().await {
-            ended.expect("a change does not panic")?;
+            result = result.and(ended.expect("a change does not panic"));
         }
-        Ok(())
+        result
     }
 
     async fn make(&self, change: &Change, way: Way) -> Result<(), RegionError> {
         match change {
             Change::Policy { key, users } => return self.write_policy(key, users, way).await,
             Change::Grant { key, role } => {
-                self.kms.grant(key, role, &grant_name(role)).await?;
+                let name = grant_name(&self.publisher, role);
+                self.kms.grant(key, role, &name).await?;
             }
             Change::Revoke { key, grant, .. } => self.kms.revoke(key, grant).await?,
             Change::Copy {
@@ -175,11 +204,7 @@ impl Errand {
 
     async fn policy(&self, key: &KeyArn) -> Result<KeyPolicy, RegionError> {
         let text = self.kms.policy(key).await?;
-        let policy = KeyPolicy::parse(&text).map_err(|why| ReadError::Policy {
-            key: key.clone(),
-            why: why.to_string(),
-        })?;
-        Ok(policy)
+        Ok(parse_policy(key, &text, &self.publisher)?)
     }
 
     /// Waits until a change is to be seen.
@@ -214,15 +239,17 @@ impl Errand {
                 }
             }
             Change::Grant { key, role } => {
-                let key = present::read_key(&self.kms, key).await?;
-                let is_there = |grantee: &str| grantee == role.as_str();
-                key.grants
-                    .iter()
-                    .any(|grant| is_there(&grant.grantee) && grant.launches)
+                let grants = self.kms.grants_of(key, role.as_str()).await?;
+                grants.iter().any(|grant| grant.launches)
             }
-            Change::Revoke { key, grant, .. } => {
-                let key = present::read_key(&self.kms, key).await?;
-                !key.grants.iter().any(|seen| seen.id == *grant)
+            Change::Revoke {
+                key,
+                grant,
+                grantee,
+                ..
+            } => {
+                let grants = self.kms.grants_of(key, grantee).await?;
+                !grants.iter().any(|seen| seen.id == *grant)
             }
             Change::Copy {
                 snapshot, parties, ..
@@ -232,6 +259,26 @@ impl Errand {
             }
         })
     }
+}
+
+/// Whether somebody loses a key by its policy who gets it by a grant: an account whose roles are
+/// named from now on.
+fn hands_over(plan: &RegionPlan) -> bool {
+    let granted: BTreeSet<AccountId> = plan
+        .add
+        .iter()
+        .filter_map(|change| match change {
+            Change::Grant { role, .. } => Some(role.account()),
+            _ => None,
+        })
+        .collect();
+    plan.remove.iter().any(|change| match change {
+        Change::Policy { users, .. } => users.iter().any(|user| match user {
+            User::Account(account) => granted.contains(account),
+            _ => false,
+        }),
+        _ => false,
+    })
 }
 
 /// What a change is of.

@@ -104,13 +104,12 @@ async fn under_lease(
     let mut open = survey.plan.regions.clone();
     open.retain(|region, _| !failed.contains_key(region));
     let changed = !open.is_empty();
-    if changed {
-        if !confirm(&plan).await? {
-            return Err(ShareError::Declined);
-        }
-        remember(job, bucket, &mut survey).await?;
-        failed.extend(change(job, ends, open).await);
+    if changed && !confirm(&plan).await? {
+        return Err(ShareError::Declined);
     }
+    // Also of those who have everything already: it may be taken from them some day.
+    remember(job, bucket, &mut survey).await?;
+    failed.extend(change(job, ends, open).await);
     if failed.is_empty() {
         forget(job, bucket, &mut survey).await?;
     }
@@ -165,7 +164,7 @@ async fn change(
     let mut failed = BTreeMap::new();
     while let Some(ended) = running.join_next().await {
         let (region, result): (Region, Result<(), RegionError>) =
-            ended.expect("a change does not panic");
+            ended.expect("a Region does not panic");
         match result {
             Ok(()) => {
                 mark(&region, true);

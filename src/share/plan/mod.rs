@@ -64,8 +64,10 @@ pub enum Change {
         key: KeyArn,
         /// The grant's id.
         grant: String,
-        /// Whose it is.
+        /// Who has it.
         grantee: String,
+        /// The customer, if it is one of ours.
+        customer: Option<String>,
     },
     /// Permissions to copy a snapshot.
     Copy {
@@ -156,6 +158,10 @@ pub struct Refused {
 pub struct Terms<'a> {
     /// Whose accounts are whose.
     pub owners: &'a Owners,
+    /// Customers from whom nothing is taken.
+    pub unsure: &'a BTreeSet<String>,
+    /// The publisher's name.
+    pub publisher: &'a str,
     /// The publisher's account.
     pub account: &'a AccountId,
     /// The publisher's principal, as an ARN.

@@ -8,15 +8,18 @@ use crate::aws::kms::sharing::Grant;
 use crate::aws::{KeyArn, Region, RoleArn};
 use crate::digest;
 use crate::share::desired::{DesiredKey, DesiredRegion, Missing};
-use crate::share::policy::{MOST_BYTES, User};
+use crate::share::policy::{MOST_BYTES, User, tag};
 use crate::share::present::{PresentKey, PresentRegion};
 
-/// What the names of our grants begin with.
-const GRANTS: &str = "alpine-ami-share/";
+/// What the names of a publisher's grants begin with.
+fn grants_of(publisher: &str) -> String {
+    format!("alpine-ami-share/{}/", tag(publisher))
+}
 
-/// The name of our grant for a role: AWS gives a grant of a name once.
-pub fn grant_name(role: &RoleArn) -> String {
-    format!("{GRANTS}{}", digest::sha256(role.as_str().as_bytes()))
+/// The name of a publisher's grant for a role: AWS gives a grant of a name once.
+pub fn grant_name(publisher: &str, role: &RoleArn) -> String {
+    let digest = digest::sha256(role.as_str().as_bytes());
+    format!("{}{digest}", grants_of(publisher))
 }
 
 /// Plans one Region.
@@ -69,6 +72,17 @@ impl<'a> Planner<'a> {
         let mut removals = Vec::new();
         let nobody = DesiredKey::default();
         let (desired, present) = (self.desired, self.present);
+        for (key, wanted) in &desired.keys {
+            if !present.keys.contains_key(key) {
+                let lost = wanted.releases.iter();
+                self.missing.extend(lost.map(|(customer, release)| Missing {
+                    customer: customer.clone(),
+                    region: self.region.clone(),
+                    release: release.clone(),
+                    why: format!("its key {key} is not there"),
+                }));
+            }
+        }
         for (key, seen) in &present.keys {
             let wanted = desired.keys.get(key).unwrap_or(&nobody);
             removals.extend(self.policy(key, wanted, seen));
@@ -88,9 +102,9 @@ impl<'a> Planner<'a> {
         let extra = policy.users().filter(|user| !wanted.users.contains(user));
         let removed: BTreeSet<User> = extra
             .filter(|user| {
-                let is_known = self.terms.owners.of_user(user).is_some();
+                let owner = self.terms.owners.of_user(user);
                 let access = Access::Key { key: key.clone() };
-                self.unknown_unless(is_known, user.to_string(), access, true)
+                self.is_taken(owner, user.to_string(), access, true)
             })
             .cloned()
             .collect();
@@ -99,7 +113,7 @@ impl<'a> Planner<'a> {
                 key: key.clone(),
                 statement: foreign.statement,
             };
-            self.unknown_unless(false, foreign.who, access, false);
+            self.is_taken(None, foreign.who, access, false);
         }
         let rewrites = !added.is_empty() || (removed.is_empty() && !policy.is_as_written());
         if rewrites || !removed.is_empty() {
@@ -126,7 +140,7 @@ impl<'a> Planner<'a> {
         if !policy.can_be_changed_by(account, principal) {
             let why = format!("the policy of {key} does not let account {account} change it again");
             let advice = format!(
-                "add a statement that allows kms:PutKeyPolicy to arn:{}:iam::{account}:root, without a condition",
+                "add a statement that allows kms:PutKeyPolicy to arn:{}:iam::{account}:root, and see that none denies it",
                 self.region.partition()
             );
             self.refuse(why, advice);
@@ -138,7 +152,7 @@ impl<'a> Planner<'a> {
                 "the policy of {key} would have {bytes} bytes, and KMS takes {MOST_BYTES}: {} are to be added, and there is room for {room} more accounts",
                 added.len()
             );
-            let advice = "name the organization or a unit in place of its accounts (one entry for all of them), or `roles` of a customer, which get grants instead".to_owned();
+            let advice = "name the organization or a unit in place of its accounts (one entry for all of them), or `roles` of a customer, which get grants instead; where customers also go, let them go first: apply without the new ones".to_owned();
             self.refuse(why, advice);
         }
     }
@@ -168,10 +182,13 @@ impl<'a> Planner<'a> {
         }
         for grant in &seen.grants {
             if self.is_to_go(key, wanted, grant) {
+                let name_of = |role: &RoleArn| grant_name(self.terms.publisher, role);
+                let customer = self.terms.owners.of_grant(grant, name_of);
                 removals.push(Change::Revoke {
                     key: key.clone(),
                     grant: grant.id.clone(),
                     grantee: grant.grantee.clone(),
+                    customer: customer.map(str::to_owned),
                 });
             }
         }
@@ -192,12 +209,16 @@ impl<'a> Planner<'a> {
         let is_ours = grant
             .name
             .as_deref()
-            .is_some_and(|name| name.starts_with(GRANTS));
-        let keeps = account.is_some_and(|account| wanted.users.contains(&User::Account(account)));
+            .is_some_and(|name| name.starts_with(&grants_of(self.terms.publisher)));
+        let keeps = account.is_some_and(|account| {
+            let by_role = wanted.roles.iter().any(|role| role.account() == account);
+            by_role || wanted.users.contains(&User::Account(account))
+        });
         if keeps && !is_ours {
             return false;
         }
-        let is_known = self.terms.owners.of_role(&grant.grantee).is_some();
+        let name_of = |role: &RoleArn| grant_name(self.terms.publisher, role);
+        let owner = self.terms.owners.of_grant(grant, name_of);
         // Whether the account of a role is in an organization, nobody can see from here.
         let has_groups = wanted
             .users
@@ -207,12 +228,9 @@ impl<'a> Planner<'a> {
             key: key.clone(),
             grant: grant.id.clone(),
         };
-        self.unknown_unless(
-            is_known,
-            grant.grantee.clone(),
-            access,
-            is_ours || !has_groups,
-        )
+        let removable = is_ours || !has_groups;
+        let owner = owner.filter(|_| removable);
+        self.is_taken(owner, grant.grantee.clone(), access, removable)
     }
 
     fn snapshots(&mut self, removals: &mut Vec<Change>) {
@@ -326,30 +344,31 @@ impl<'a> Planner<'a> {
         let added = wanted.difference(seen).cloned().collect();
         let extra = seen.difference(wanted);
         let removed = extra.filter(|party| {
-            let is_known = self.terms.owners.of(party).is_some();
-            self.unknown_unless(is_known, party.to_string(), access.clone(), true)
+            let owner = self.terms.owners.of(party);
+            self.is_taken(owner, party.to_string(), access.clone(), true)
         });
         let removed: BTreeSet<Party> = removed.cloned().collect();
         (added, removed)
     }
 
-    /// Whether access that is not desired is taken away. If the file does not know who has it, it is
+    /// Whether access that is not desired is taken away. If the file does not know whose it is, it is
     /// told.
-    fn unknown_unless(
+    fn is_taken(
         &mut self,
-        is_known: bool,
+        owner: Option<&str>,
         who: String,
         access: Access,
         removable: bool,
     ) -> bool {
-        if !is_known {
-            self.unknown.insert(Unknown {
-                who,
-                region: self.region.clone(),
-                access,
-                removable,
-            });
+        if let Some(owner) = owner {
+            return !self.terms.unsure.contains(owner);
         }
-        is_known || (removable && self.terms.remove_unknown)
+        self.unknown.insert(Unknown {
+            who,
+            region: self.region.clone(),
+            access,
+            removable,
+        });
+        removable && self.terms.remove_unknown
     }
 }

@@ -43,7 +43,7 @@ fn policy() -> KeyPolicy {
     let text = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
         "Principal": { "AWS": format!("arn:aws:iam::{OWN}:root") }, "Action": "kms:*",
         "Resource": "*" }] });
-    KeyPolicy::parse(&text.to_string()).expect("a policy")
+    KeyPolicy::parse(&text.to_string(), "tests").expect("a policy")
 }
 
 /// A world of AWS in which plans are done.
@@ -114,7 +114,7 @@ fn change_it(here: &mut PresentRegion, change: &Change, adds: bool) {
         }
         Change::Grant { key, role } => {
             let key = here.keys.get_mut(key).expect("a key");
-            let name = grant_name(role);
+            let name = grant_name("tests", role);
             key.grants
                 .push(grant(role.as_str(), role.as_str(), Some(&name)));
         }
@@ -205,6 +205,8 @@ fn plan(desired: &Desired, world: &World, owners: &Owners, remove_unknown: bool)
     let account = OWN.parse().expect("an account");
     let terms = Terms {
         owners,
+        unsure: &desired.unsure,
+        publisher: "tests",
         account: &account,
         principal: "arn:aws:iam::111122223333:user/r",
         launch_permissions: 1000,
@@ -341,6 +343,125 @@ fn who_is_unknown_is_told_and_left_alone() {
     assert_eq!(left, [("arn:aws:iam::000000000077:role/r", false)]);
 }
 
+/// What customers have granted to their Auto Scaling with the key that they may use stays, by whatever
+/// way they get it: by a role of the account, or by an organization that the account is in.
+#[test]
+fn grants_of_customers_own_stay() {
+    let text = r#"
+[customers.by-role]
+accounts = ["000000000001"]
+roles = ["arn:aws:iam::000000000001:role/node"]
+channels = ["stable"]
+
+[customers.by-account]
+accounts = ["000000000002"]
+channels = ["stable"]
+"#;
+    let moved = text.replace(
+        "accounts = [\"000000000002\"]",
+        "organizations = [\"arn:aws:organizations::444455556666:organization/o-a1b2c3d4e5\"]",
+    );
+    let (before, after) = (read(text), read(&moved));
+    let record = Record::default().with(&before, &BTreeSet::new(), NOW);
+    let mut world = World::new(1);
+    let owners = Owners::new(&before, &record);
+    world.apply(&plan(&wanted(&before, &[0]), &world, &owners, false));
+    let scaling = |number: u64| {
+        let role = "role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling";
+        grant(
+            &format!("g{number}"),
+            &format!("arn:aws:iam::{}:{role}", account(number)),
+            None,
+        )
+    };
+    for (region, here) in &mut world.0 {
+        let key = here.keys.get_mut(&key(region.as_str())).expect("a key");
+        key.grants.extend([scaling(1), scaling(2)]);
+    }
+    assert!(plan(&wanted(&before, &[0]), &world, &owners, false).is_in_sync());
+    let owners = Owners::new(&after, &record);
+    for remove_unknown in [false, true] {
+        let plan = plan(&wanted(&after, &[0]), &world, &owners, remove_unknown);
+        let changes = plan.regions.values().flat_map(|plan| &plan.remove);
+        let revoked = changes.filter(|change| matches!(change, Change::Revoke { .. }));
+        assert_eq!(revoked.count(), 0, "{plan:#?}");
+    }
+    // When nobody has the key any more, they go.
+    let owners = Owners::new(&[], &record);
+    let last = plan(&Desired::default(), &world, &owners, false);
+    world.apply(&last);
+    assert_eq!(world.0, World::new(1).0);
+}
+
+/// A manifest that is gone, or channels that are not there, take nothing from anybody.
+#[test]
+fn who_is_to_get_what_nobody_knows_loses_nothing() {
+    let customers = read(TWO);
+    let owners = Owners::new(&customers, &Record::default());
+    let mut world = World::new(1);
+    world.apply(&plan(&wanted(&customers, &[0]), &world, &owners, false));
+    let entry = Entry {
+        at: NOW,
+        by: String::new(),
+        reason: None,
+    };
+    let stable = Channel::empty("stable")
+        .with(&release(0), entry)
+        .expect("it is new")
+        .0;
+    let (releases, regions) = (BTreeMap::new(), REGIONS.map(region).into());
+    for channels in [&[stable][..], &[Channel::empty("candidate")], &[]] {
+        let known = desired::Known {
+            channels,
+            releases: &releases,
+            regions: &regions,
+        };
+        let desired = desired::desired(&customers, known, NOW);
+        assert_eq!(desired.unsure.len(), 2, "{channels:?}");
+        assert_eq!(
+            desired.missing.len(),
+            if channels.len() == 1 && !channels[0].stays.is_empty() {
+                3
+            } else {
+                0
+            }
+        );
+        let plan = plan(&desired, &world, &owners, false);
+        assert!(plan.regions.is_empty(), "{plan:#?}");
+    }
+}
+
+#[test]
+fn a_key_that_is_gone_is_told() {
+    let customers = read(TWO);
+    let owners = Owners::new(&customers, &Record::default());
+    let mut desired = wanted(&customers, &[0]);
+    for here in desired.regions.values_mut() {
+        for key in here.keys.values_mut() {
+            key.releases.insert(("acme".to_owned(), release(0)));
+        }
+    }
+    let mut world = World::new(1);
+    world
+        .0
+        .get_mut(&region("us-east-1"))
+        .expect("a Region")
+        .keys
+        .clear();
+    let plan = plan(&desired, &world, &owners, false);
+    let missing: Vec<_> = plan
+        .missing
+        .iter()
+        .map(|one| (one.customer.as_str(), one.region.as_str()))
+        .collect();
+    assert_eq!(missing, [("acme", "us-east-1")]);
+    assert!(
+        plan.missing
+            .iter()
+            .all(|one| one.why.contains("is not there"))
+    );
+}
+
 #[test]
 fn what_must_not_be_written_is_refused() {
     let mut text = "[customers.many]\nchannels = [\"stable\"]\naccounts = [\n".to_owned();
@@ -371,7 +492,7 @@ fn what_must_not_be_written_is_refused() {
         "Principal": { "AWS": "arn:aws:iam::111122223333:role/admin" } }] });
     for (region, here) in &mut world.0 {
         let key = here.keys.get_mut(&key(region.as_str())).expect("a key");
-        key.policy = KeyPolicy::parse(&locked.to_string()).expect("a policy");
+        key.policy = KeyPolicy::parse(&locked.to_string(), "tests").expect("a policy");
     }
     let customers = read(TWO);
     let owners = Owners::new(&customers, &Record::default());
@@ -428,6 +549,10 @@ fn channels_and_days_decide() {
         ("channels = [\"stable\"]\ngrace_days = 9", vec![1, 2]),
         ("channels = [\"stable\"]\ngrace_days = 10", vec![0, 1, 2]),
         ("channels = [\"stable\"]", vec![0, 1, 2]),
+        (
+            "channels = [\"stable\"]\ngrace_days = 4000000000",
+            vec![0, 1, 2],
+        ),
         ("channels = [\"candidate\"]", vec![]),
         ("channels = [\"stable\"]\nprofiles = [\"node*\"]", vec![]),
         (
@@ -558,7 +683,7 @@ fn disturb(world: &mut World, random: &mut fastrand::Rng) {
         if random.bool() {
             let text = key.policy.text(&self::key(region.as_str()));
             let text = text.replace("kms:ReEncrypt*", "kms:ReEncryptFrom");
-            key.policy = KeyPolicy::parse(&text).expect("a policy");
+            key.policy = KeyPolicy::parse(&text, "tests").expect("a policy");
         }
         if random.bool() {
             key.policy = key

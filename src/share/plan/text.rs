@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::told::{Action, Kind, Told, ToldChange};
-use super::{Access, Unknown};
+use super::{Access, Refused, Unknown};
 use crate::aws::Region;
 use crate::ui::text::table;
 
-/// So many parties or Regions are named in a line; of more, their number.
+/// So many parties that get something, or Regions, are named in a line; of more, their number.
 const NAMED: usize = 3;
 
 /// What a line says, but for where.
@@ -43,7 +43,12 @@ pub fn plan(told: &Told) -> String {
         );
     }
     for refused in &told.refused {
-        let _ = writeln!(text, "refused in {}: {}", refused.region, refused.why);
+        let Refused {
+            region,
+            why,
+            advice,
+        } = refused;
+        let _ = writeln!(text, "refused in {region}: {why}\n  next: {advice}");
     }
     for (region, why) in &told.failed {
         let _ = writeln!(text, "failed in {region}: {why}");
@@ -128,7 +133,11 @@ fn row(line: &Line, regions: &BTreeSet<&Region>) -> Vec<String> {
     vec![
         format!("  {sign} {access}"),
         line.subject.clone(),
-        some(&parties, "parties"),
+        match line.action {
+            Action::Add => some(&parties, "parties"),
+            // Whoever loses something is named.
+            Action::Remove => parties.join(", "),
+        },
         format!("in {}", some(&names, "Regions")),
     ]
 }

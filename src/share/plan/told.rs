@@ -112,11 +112,16 @@ fn told(region: &Region, action: Action, change: &Change, owners: &Owners) -> Ve
             (Kind::Key, key.to_string(), None)
         }
         Change::Grant { key, role } => {
-            add(owners.of_role(role.as_str()), role.to_string());
+            add(owners.of_role(role), role.to_string());
             (Kind::Grant, key.to_string(), None)
         }
-        Change::Revoke { key, grantee, .. } => {
-            add(owners.of_role(grantee), grantee.clone());
+        Change::Revoke {
+            key,
+            grantee,
+            customer,
+            ..
+        } => {
+            add(customer.as_deref(), grantee.clone());
             (Kind::Grant, key.to_string(), None)
         }
         Change::Copy {

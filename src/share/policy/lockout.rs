@@ -1,5 +1,5 @@
-//! Whether a policy can still be changed: KMS refuses one that its caller could not change again,
-//! but not one that only that caller could.
+//! Whether a policy can still be changed. KMS refuses one that its caller could not change again; this
+//! says so before anything is done, where it is plain.
 
 use serde_json::Value;
 
@@ -8,19 +8,18 @@ use crate::aws::AccountId;
 
 const PUT: &str = "kms:PutKeyPolicy";
 
-/// Whether statements let the account, or the principal, put another policy. What hangs on a
-/// condition does not count for an allowance, and counts for a denial.
+/// Whether statements may let the account, or the principal, put another policy. What hangs on a
+/// condition may be: then KMS decides.
 pub(super) fn may_put_policy(statements: &[Value], account: &AccountId, principal: &str) -> bool {
     let applies = |statement: &&Value| {
         let is_named = names(statement, account, principal);
         is_named && is_about_putting(statement)
     };
     let about: Vec<&Value> = statements.iter().filter(applies).collect();
-    let is_denied = about.iter().any(|statement| statement["Effect"] == "Deny");
-    let is_allowed = about
-        .iter()
-        .any(|statement| statement["Effect"] == "Allow" && statement.get("Condition").is_none());
-    is_allowed && !is_denied
+    let is_plain = |statement: &&Value| statement.get("Condition").is_none();
+    let is_denial = |statement: &&&Value| statement["Effect"] == "Deny" && is_plain(statement);
+    let is_allowed = about.iter().any(|statement| statement["Effect"] == "Allow");
+    is_allowed && !about.iter().any(|statement| is_denial(&statement))
 }
 
 fn names(statement: &Value, account: &AccountId, principal: &str) -> bool {
@@ -35,19 +34,20 @@ fn names(statement: &Value, account: &AccountId, principal: &str) -> bool {
             || name == account.as_str()
             || is_root
             || name == principal
-            || Some(name) == role.as_deref()
+            || role.is_some_and(|role| is_role(name, role))
     })
 }
 
-/// The role of a role's session: `arn:aws:sts::…:assumed-role/<role>/<session>`. A role with a path
-/// is not recognized: then KMS decides.
-fn role_of(principal: &str) -> Option<String> {
-    let (begin, rest) = principal.split_once(":assumed-role/")?;
-    let (role, _) = rest.split_once('/')?;
-    Some(format!(
-        "{}:role/{role}",
-        begin.replacen(":sts:", ":iam:", 1)
-    ))
+/// The name of the role whose session a principal is: `arn:aws:sts::…:assumed-role/<role>/<session>`.
+fn role_of(principal: &str) -> Option<&str> {
+    let (_, rest) = principal.split_once(":assumed-role/")?;
+    rest.split_once('/').map(|(role, _)| role)
+}
+
+/// Whether an ARN is a role's, whatever its path, which sessions do not say.
+fn is_role(arn: &str, name: &str) -> bool {
+    let path = arn.split_once(":role/").map(|(_, path)| path);
+    path.and_then(|path| path.rsplit('/').next()) == Some(name)
 }
 
 fn is_about_putting(statement: &Value) -> bool {

@@ -1,7 +1,7 @@
 //! A key's policy: our statements in it, and all the others, which stay as they are.
 //!
-//! Ours have Sids that begin with [`SID`]. There is one for each kind of user and each purpose, so at
-//! most nine: accounts by their roots, organizations and units by conditions
+//! Ours have Sids that begin with [`SID`] and the publisher's name: two publishers may share a key.
+//! There is one for each kind of user and each purpose, so at most nine: accounts by their roots, organizations and units by conditions
 //! (<https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying-external-accounts.html>).
 
 mod lockout;
@@ -18,8 +18,18 @@ use serde_json::{Map, Value};
 use crate::aws::ec2::Party;
 use crate::aws::{AccountId, KeyArn};
 
-/// What the Sids of our statements begin with.
+/// What the Sids of our statements begin with, before the publisher's name.
 pub const SID: &str = "AlpineAmiShare";
+
+/// A publisher's name as Sids and the names of grants have it: letters and digits alone.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_sid.html>
+pub fn tag(publisher: &str) -> String {
+    publisher
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect()
+}
+
 /// So many bytes a key policy has at most.
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html>
 pub const MOST_BYTES: usize = 32_768;
@@ -90,6 +100,8 @@ pub struct PolicyError(String);
 /// A key's policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyPolicy {
+    /// What the Sids of our statements begin with.
+    sid: String,
     /// Everything but the statements.
     document: Map<String, Value>,
     /// The statements that are not ours, as they are.
@@ -110,11 +122,13 @@ pub struct Foreign {
 }
 
 impl KeyPolicy {
-    /// Reads a policy.
+    /// Reads a policy, in which those statements are ours that have the publisher's name in their
+    /// Sids.
     ///
     /// # Errors
     /// It is none.
-    pub fn parse(text: &str) -> Result<KeyPolicy, PolicyError> {
+    pub fn parse(text: &str, publisher: &str) -> Result<KeyPolicy, PolicyError> {
+        let sid = format!("{SID}{}", tag(publisher));
         let document: Value =
             serde_json::from_str(text).map_err(|why| PolicyError(why.to_string()))?;
         let Value::Object(mut document) = document else {
@@ -125,13 +139,16 @@ impl KeyPolicy {
             Some(statement @ Value::Object(_)) => vec![statement],
             _ => return Err(PolicyError("it has no statements".to_owned())),
         };
-        let (ours, others): (Vec<Value>, Vec<Value>) =
-            statements.into_iter().partition(statements::is_ours);
+        let (ours, others): (Vec<Value>, Vec<Value>) = statements
+            .into_iter()
+            .partition(|statement| statements::is_ours(statement, &sid));
         let mut users: BTreeMap<User, BTreeSet<Purpose>> = BTreeMap::new();
-        for (user, purpose) in ours.iter().flat_map(statements::users) {
+        let each = ours.iter();
+        for (user, purpose) in each.flat_map(|statement| statements::users(statement, &sid)) {
             users.entry(user).or_default().insert(purpose);
         }
         let mut policy = KeyPolicy {
+            sid,
             document,
             others,
             users,
@@ -145,7 +162,7 @@ impl KeyPolicy {
     /// back other forms than it was given.
     fn writes(&self, ours: &[Value]) -> bool {
         let partition = ours.iter().find_map(statements::partition);
-        let written = statements::written(&self.users, partition.unwrap_or("aws"));
+        let written = statements::written(&self.sid, &self.users, partition.unwrap_or("aws"));
         let forms = |statements: &[Value]| -> BTreeSet<String> {
             let form = |statement| statements::form(statement).to_string();
             statements.iter().map(form).collect()
@@ -194,7 +211,7 @@ impl KeyPolicy {
         let partition = key.region().partition();
         let mut document = self.document.clone();
         let mut statements = self.others.clone();
-        statements.extend(statements::written(&self.users, partition));
+        statements.extend(statements::written(&self.sid, &self.users, partition));
         // The key is there since it was read: the order of the document's members stays.
         document.insert("Statement".to_owned(), Value::Array(statements));
         Value::Object(document).to_string()

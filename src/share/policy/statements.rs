@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Foreign, Purpose, SID, User};
+use super::{Foreign, Purpose, User};
 use crate::aws::AccountId;
 
 /// What launching from an encrypted AMI takes, but for grants.
@@ -56,27 +56,27 @@ impl Kind {
     }
 }
 
-fn sid(kind: Kind, purpose: Purpose) -> String {
-    format!("{SID}{kind:?}{purpose:?}")
-}
-
 /// The kind and the purpose of a statement of ours, by its Sid.
-fn meaning(statement: &Value) -> Option<(Kind, Purpose)> {
-    let text = statement["Sid"].as_str()?;
+fn meaning(statement: &Value, sid: &str) -> Option<(Kind, Purpose)> {
+    let text = statement["Sid"].as_str()?.strip_prefix(sid)?;
     let pairs = KINDS
         .into_iter()
         .flat_map(|kind| Purpose::ALL.map(|purpose| (kind, purpose)));
     pairs
         .into_iter()
-        .find(|(kind, purpose)| sid(*kind, *purpose) == text)
+        .find(|(kind, purpose)| format!("{kind:?}{purpose:?}") == text)
 }
 
-pub(super) fn is_ours(statement: &Value) -> bool {
-    meaning(statement).is_some()
+pub(super) fn is_ours(statement: &Value, sid: &str) -> bool {
+    meaning(statement, sid).is_some()
 }
 
 /// The statements for these users, in the order of kinds and purposes.
-pub(super) fn written(users: &BTreeMap<User, BTreeSet<Purpose>>, partition: &str) -> Vec<Value> {
+pub(super) fn written(
+    sid: &str,
+    users: &BTreeMap<User, BTreeSet<Purpose>>,
+    partition: &str,
+) -> Vec<Value> {
     let mut statements = Vec::new();
     for kind in KINDS {
         for purpose in Purpose::ALL {
@@ -86,7 +86,8 @@ pub(super) fn written(users: &BTreeMap<User, BTreeSet<Purpose>>, partition: &str
                 .map(|(user, _)| name(user, partition))
                 .collect();
             if !named.is_empty() {
-                statements.push(statement(kind, purpose, named, partition));
+                let sid = format!("{sid}{kind:?}{purpose:?}");
+                statements.push(statement(&sid, kind, purpose, named, partition));
             }
         }
     }
@@ -103,7 +104,13 @@ fn name(user: &User, partition: &str) -> String {
     }
 }
 
-fn statement(kind: Kind, purpose: Purpose, named: Vec<String>, partition: &str) -> Value {
+fn statement(
+    sid: &str,
+    kind: Kind,
+    purpose: Purpose,
+    named: Vec<String>,
+    partition: &str,
+) -> Value {
     let (actions, mut condition) = match purpose {
         Purpose::Use => (&USES[..], json!({})),
         Purpose::Grant => (
@@ -124,7 +131,7 @@ fn statement(kind: Kind, purpose: Purpose, named: Vec<String>, partition: &str) 
         }
     };
     let mut statement = json!({
-        "Sid": sid(kind, purpose),
+        "Sid": sid,
         "Effect": "Allow",
         "Principal": { "AWS": principal },
         "Action": actions,
@@ -137,13 +144,14 @@ fn statement(kind: Kind, purpose: Purpose, named: Vec<String>, partition: &str) 
 }
 
 /// The users of a statement of ours.
-pub(super) fn users(statement: &Value) -> Vec<(User, Purpose)> {
-    let Some((kind, purpose)) = meaning(statement) else {
+pub(super) fn users(statement: &Value, sid: &str) -> Vec<(User, Purpose)> {
+    let Some((kind, purpose)) = meaning(statement, sid) else {
         return Vec::new();
     };
     let named = match kind.condition() {
         None => texts(&statement["Principal"]["AWS"]),
-        Some((operator, key)) => texts(&statement["Condition"][operator][key]),
+        // Under whatever operator somebody has put it since: nobody is lost when it is mended.
+        Some((_, key)) => values(statement, key),
     };
     let user = |text: &&str| match kind {
         Kind::Accounts => {
@@ -287,11 +295,13 @@ fn is_of_account(statement: &Value, own: &AccountId) -> bool {
 }
 
 fn organizations(statement: &Value) -> Option<String> {
-    let conditions = statement["Condition"].as_object()?;
     let keys = [ORGANIZATIONS.1, UNITS.1];
-    let values = conditions
-        .values()
-        .flat_map(|operator| keys.map(|key| texts(&operator[key])));
-    let named: Vec<&str> = values.flatten().collect();
+    let named: Vec<&str> = keys.iter().flat_map(|key| values(statement, key)).collect();
     (!named.is_empty()).then(|| named.join(", "))
+}
+
+/// The values of a condition key, under all operators.
+fn values<'s>(statement: &'s Value, key: &str) -> Vec<&'s str> {
+    let operators = statement["Condition"].as_object().into_iter().flatten();
+    operators.flat_map(|(_, keys)| texts(&keys[key])).collect()
 }
