@@ -19,8 +19,8 @@ fn killed_at(yard: &Yard, operation: &str, nth: usize, after: bool) -> bool {
         false => fault(nth, "stall"),
         true => {
             fault(nth, "close-after");
-            // A rule after one that closes the connection does not see the call.
-            fault(nth, "stall")
+            // The next call is the next attempt of it.
+            fault(nth + 1, "stall")
         }
     };
     let mut child = yard

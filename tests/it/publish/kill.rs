@@ -32,8 +32,8 @@ fn killed_at(house: &House, args: &[&str], calls: &Value, nth: usize, when: When
         When::Before => fault(nth, "stall"),
         When::After => {
             fault(nth, "close-after");
-            // A rule after one that closes the connection does not see the call.
-            fault(nth, "stall")
+            // The next call is the next attempt of it, or another one that goes on beside it.
+            fault(nth + 1, "stall")
         }
     };
     let mut child = start(house, args);
