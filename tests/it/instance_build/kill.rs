@@ -8,21 +8,13 @@ use serde_json::json;
 use super::yard::{GOOD, Worker, Yard};
 
 /// Kills a build that waits for the answer to the `nth` call of an operation, before AWS has done
-/// what it asks for or after it. False if it makes fewer of them.
+/// what it asks for, or after it, when its answer was just lost. False if it makes fewer of them.
 fn killed_at(yard: &Yard, operation: &str, nth: usize, after: bool) -> bool {
-    let fault = |nth: usize, action: &str| {
-        yard.house
-            .place
-            .fault(json!({ "operation": operation, "nth": nth, "action": action }))
-    };
-    let last = match after {
-        false => fault(nth, "stall"),
-        true => {
-            fault(nth, "close-after");
-            // The next call is the next attempt of it.
-            fault(nth + 1, "stall")
-        }
-    };
+    let action = if after { "close-after" } else { "stall" };
+    let last = yard
+        .house
+        .place
+        .fault(json!({ "operation": operation, "nth": nth, "action": action }));
     let mut child = yard
         .command(&["base", "--arch", "x86_64", "-q"])
         .stdout(Stdio::null())
@@ -37,7 +29,7 @@ fn killed_at(yard: &Yard, operation: &str, nth: usize, after: bool) -> bool {
         if yard.house.place.control("GET", &what, json!(null))["applied"] == 1 {
             break true;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(1));
     };
     if was_hit {
         child.kill().expect("it is there");

@@ -123,7 +123,8 @@ fn a_check_tells_what_is_missing_until_it_is_there() {
     shop.open_key(REGIONS[1], true);
     let json = [&args[..], &["--output", "json"]].concat();
     let told = shop.list(&json);
-    assert_eq!(told.status, 3, "{}", told.stderr);
+    // Not everybody launches by Auto Scaling, and who does may have the grant already.
+    assert_eq!(told.status, 0, "{}", told.stderr);
     let missing: Vec<_> = outcomes(&told.stdout)
         .into_iter()
         .filter(|(_, _, outcome)| outcome != "works")
@@ -131,7 +132,7 @@ fn a_check_tells_what_is_missing_until_it_is_there() {
     let grant = (
         REGIONS[0].to_owned(),
         "kms:CreateGrant".to_owned(),
-        "missing".to_owned(),
+        "missing-for-auto-scaling".to_owned(),
     );
     assert_eq!(missing, [grant], "{}", told.stdout);
 
@@ -209,7 +210,12 @@ fn the_policy_is_enough_and_no_more() {
         let ended = shop.confined(&cut, &check);
         let said = format!("{}{}", ended.stdout, ended.stderr);
         let looks = action.starts_with("ec2:Describe");
-        assert_eq!(ended.status, if looks { 1 } else { 3 }, "{action}: {said}");
+        let expected = match action {
+            "kms:CreateGrant" => 0,
+            _ if looks => 1,
+            _ => 3,
+        };
+        assert_eq!(ended.status, expected, "{action}: {said}");
         assert!(
             said.contains(action.trim_end_matches('*')),
             "{action}: {said}"
