@@ -5,9 +5,12 @@
 //! 6,144 characters, so a list of Regions stands in a condition, once a statement, and not in every
 //! ARN.
 
+mod bucket;
 mod build;
+mod keys;
+mod share;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::Serialize;
@@ -36,16 +39,22 @@ pub enum Command {
     Diff,
     /// `test` of an AMI or a release: its manifest is read. Images on this machine need nothing.
     Test,
+    /// `share plan` and `share apply`. The others change a file on this machine.
+    Share,
+    /// `promote`.
+    Promote,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: [Command; 5] = [
+    pub const ALL: [Command; 7] = [
         Command::Build,
         Command::Publish,
         Command::Doctor,
         Command::Diff,
         Command::Test,
+        Command::Share,
+        Command::Promote,
     ];
 
     /// As it is typed.
@@ -56,13 +65,17 @@ impl Command {
             Command::Doctor => "doctor",
             Command::Diff => "diff",
             Command::Test => "test",
+            Command::Share => "share",
+            Command::Promote => "promote",
         }
     }
 }
 
-/// No command that calls AWS.
+/// No command that has a policy here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no command that calls AWS: there are build, publish, doctor, diff and test")]
+#[error(
+    "`{0}` is no command that has a policy: there are build, publish, doctor, diff, test, share and promote"
+)]
 pub struct CommandError(String);
 
 impl FromStr for Command {
@@ -127,42 +140,73 @@ impl Policy {
     }
 }
 
+/// Which commands a policy is for.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    build: bool,
+    publish: bool,
+    doctor: bool,
+    diff: bool,
+    test: bool,
+    share: bool,
+    promote: bool,
+}
+
+impl Wanted {
+    fn new(commands: &[Command]) -> Wanted {
+        let has = |command| commands.contains(&command);
+        Wanted {
+            build: has(Command::Build),
+            publish: has(Command::Publish),
+            doctor: has(Command::Doctor),
+            diff: has(Command::Diff),
+            test: has(Command::Test),
+            share: has(Command::Share),
+            promote: has(Command::Promote),
+        }
+    }
+
+    /// Whether AMIs, Regions and snapshots are looked at wherever a release is.
+    fn looks(self) -> bool {
+        self.publish || self.doctor || self.diff || self.test
+    }
+
+    /// Whether objects of all kinds are written to the bucket.
+    fn fills_bucket(self) -> bool {
+        self.build || self.publish
+    }
+
+    /// Whether objects of the bucket are read.
+    fn reads_bucket(self) -> bool {
+        self.fills_bucket() || self.diff || self.test || self.share || self.promote
+    }
+}
+
 /// The least that the commands need.
 pub fn least(commands: &[Command], scope: &Scope<'_>) -> Policy {
-    let wanted: BTreeSet<Command> = commands.iter().copied().collect();
-    let has = |command| wanted.contains(&command);
-    let (build, publish, diff) = (
-        has(Command::Build),
-        has(Command::Publish),
-        has(Command::Diff),
-    );
-    let reads = build || publish || diff || has(Command::Test);
-    let looks_abroad = wanted.iter().any(|command| *command != Command::Build);
+    let wanted = Wanted::new(commands);
     let mut statement = Vec::new();
-    if looks_abroad {
-        statement.push(scope.look());
+    if wanted.looks() || wanted.share {
+        statement.push(scope.look(wanted));
     }
-    if build {
-        statement.push(scope.look_at_home(!looks_abroad));
+    if wanted.build {
+        statement.push(scope.look_at_home(!wanted.looks()));
         statement.extend(scope.building());
     }
-    if publish {
-        statement.extend(scope.publishing(diff));
-    } else if diff {
+    if wanted.publish {
+        statement.extend(scope.publishing(wanted));
+    } else if wanted.diff {
         statement.extend([scope.read_snapshots(), scope.decrypt_blocks()]);
     }
-    if build || publish {
-        statement.push(scope.tag_at_creation(build, publish));
+    if wanted.share && !wanted.publish {
+        statement.push(scope.share_own());
     }
-    statement.extend(scope.using_keys(build, publish, has(Command::Doctor)));
+    if wanted.build || wanted.publish {
+        statement.push(scope.tag_at_creation(wanted.build, wanted.publish));
+    }
+    statement.extend(scope.using_keys(wanted));
     if let Some(bucket) = &scope.settings.bucket {
-        if reads {
-            let writes = build || publish;
-            statement.extend([scope.list_bucket(bucket), scope.objects(bucket, writes)]);
-        }
-        if has(Command::Doctor) {
-            statement.push(scope.ask_about_bucket(bucket, reads));
-        }
+        statement.extend(scope.using_bucket(bucket, wanted));
     }
     Policy {
         version: "2012-10-17",
@@ -180,7 +224,27 @@ fn allow(sid: &'static str, action: &[&'static str], resource: Vec<String>) -> S
     }
 }
 
+fn deny(sid: &'static str, action: &'static str, condition: Value) -> Statement {
+    let everything = vec!["*".to_owned()];
+    let deny = Statement {
+        effect: "Deny",
+        ..allow(sid, &[action], everything)
+    };
+    deny.when(condition)
+}
+
 impl Statement {
+    /// With more actions, where they are wanted. Not in a statement of their own: a list of keys is
+    /// what makes a policy long.
+    fn and<const N: usize>(mut self, more: Option<[&'static str; N]>) -> Statement {
+        for action in more.into_iter().flatten() {
+            if !self.action.contains(&action) {
+                self.action.push(action);
+            }
+        }
+        self
+    }
+
     fn when(self, condition: Value) -> Statement {
         Statement {
             condition: Some(condition),
@@ -216,44 +280,33 @@ impl Scope<'_> {
         json!({ "aws:RequestedRegion": self.regions })
     }
 
-    /// What `publish` does with snapshots and AMIs; with `diff`, which compares any.
-    fn publishing(&self, diff: bool) -> [Statement; 4] {
+    /// What carries the tag of a release, in the Regions.
+    fn of_releases(&self) -> Value {
+        let mut condition = has_tag("aws:ResourceTag", tags::RELEASE);
+        condition["StringEquals"] = self.in_regions();
+        condition
+    }
+
+    /// What `publish` does with snapshots and AMIs; with `diff`, which compares any; with `share`,
+    /// which handles those of releases too.
+    fn publishing(&self, wanted: Wanted) -> [Statement; 4] {
         [
             self.start_snapshot(),
             self.fill_snapshot(),
-            self.make_images(diff),
-            self.handle_own(!diff),
+            self.make_images(wanted.diff),
+            self.handle_own(!wanted.diff, wanted.share),
         ]
     }
 
-    /// What commands do with keys. All those of a release are `publish`'s, and the home Region's is
-    /// among them: with it, `build` asks for nothing more.
-    fn using_keys(&self, build: bool, publish: bool, doctor: bool) -> Vec<Statement> {
-        let mut using = Vec::new();
-        if publish {
-            using.push(self.use_keys(self.key_arns(self.regions), doctor));
-        } else if build {
-            using.push(self.use_keys(self.key_arns(self.home_region()), false));
+    /// Lists take no resources: those of EC2, and that of aliases. `share` needs AMIs alone.
+    fn look(&self, wanted: Wanted) -> Statement {
+        let mut actions = vec!["ec2:DescribeImages"];
+        if wanted.looks() {
+            actions.extend(["ec2:DescribeRegions", "ec2:DescribeSnapshots"]);
         }
-        if build || publish {
-            using.push(grant_keys_only_to_aws());
+        if wanted.doctor {
+            actions.push("kms:ListAliases");
         }
-        if doctor && !publish {
-            using.push(self.ask_about_keys());
-        }
-        if doctor {
-            using.push(self.ask_about_aliases());
-        }
-        using
-    }
-
-    /// EC2's reads take no resources.
-    fn look(&self) -> Statement {
-        let actions = [
-            "ec2:DescribeImages",
-            "ec2:DescribeRegions",
-            "ec2:DescribeSnapshots",
-        ];
         let look = allow("Look", &actions, vec!["*".to_owned()]);
         look.when(json!({ "StringEquals": self.in_regions() }))
     }
@@ -280,12 +333,6 @@ impl Scope<'_> {
     fn read_snapshots(&self) -> Statement {
         let read = allow("ReadSnapshots", &READS, vec![self.ec2("*", "snapshot")]);
         read.when(json!({ "StringEquals": self.in_regions() }))
-    }
-
-    /// Reading a block of an encrypted snapshot takes its key, which EBS looks up first.
-    fn decrypt_blocks(&self) -> Statement {
-        let actions = ["kms:Decrypt", "kms:DescribeKey"];
-        allow("DecryptBlocks", &actions, self.key_arns(self.regions))
     }
 
     /// CopyImage asks for the source too, which is in the home Region, but in the name of the
@@ -325,120 +372,17 @@ impl Scope<'_> {
 
     /// A copy that failed is removed before it is made again. What was published is read back, in
     /// every Region; a snapshot that someone else made is tagged before.
-    fn handle_own(&self, and_read: bool) -> Statement {
+    fn handle_own(&self, and_read: bool, and_share: bool) -> Statement {
         let mut actions = vec!["ec2:DeleteSnapshot", "ec2:DeregisterImage"];
         if and_read {
             actions.extend(READS);
         }
+        if and_share {
+            actions.extend(share::ATTRIBUTES);
+        }
         let handle = allow("HandleOwn", &actions, self.images_and_snapshots());
-        let mut condition = has_tag("aws:ResourceTag", tags::RELEASE);
-        condition["StringEquals"] = self.in_regions();
-        handle.when(condition)
+        handle.when(self.of_releases())
     }
-
-    /// The keys' ARNs. No two keys have the same id, but for a multi-Region key and its replicas:
-    /// leaving Region and account out allows nothing more, and makes a list of many Regions short
-    /// enough.
-    fn key_arns<'a>(&self, regions: impl IntoIterator<Item = &'a Region>) -> Vec<String> {
-        let partition = self.partition();
-        let account = self.account.map_or("*", AccountId::as_str);
-        let arn = |region: &Region| match self.keys.get(region) {
-            Some(key) => format!("arn:{partition}:kms:*:*:key/{}", key.key_id()),
-            None => format!("arn:{partition}:kms:{region}:{account}:key/*"),
-        };
-        let arns: BTreeSet<String> = regions.into_iter().map(arn).collect();
-        arns.into_iter().collect()
-    }
-
-    /// What EBS does with a key, it does with the caller's permissions. What grants it may give,
-    /// [`grant_keys_only_to_aws`] says.
-    /// <https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html>
-    fn use_keys(&self, keys: Vec<String>, and_ask: bool) -> Statement {
-        let mut actions = vec![
-            "kms:CreateGrant",
-            "kms:Decrypt",
-            "kms:DescribeKey",
-            "kms:GenerateDataKeyWithoutPlaintext",
-            "kms:ReEncrypt*",
-        ];
-        if and_ask {
-            // Not in a statement of its own: the list of keys is what makes a policy long.
-            actions.push("kms:GetKeyPolicy");
-        }
-        allow("UseKeys", &actions, keys)
-    }
-
-    fn ask_about_keys(&self) -> Statement {
-        let actions = ["kms:DescribeKey", "kms:GetKeyPolicy"];
-        allow("AskAboutKeys", &actions, self.key_arns(self.regions))
-    }
-
-    /// Aliases are listed by Region and account, not by key.
-    fn ask_about_aliases(&self) -> Statement {
-        let everything = vec!["*".to_owned()];
-        allow("AskAboutAliases", &["kms:ListAliases"], everything)
-    }
-
-    fn bucket(&self, bucket: &str) -> String {
-        format!("arn:{}:s3:::{bucket}", self.partition())
-    }
-
-    /// What keys of objects begin with: nothing, or what ends with `/`.
-    fn prefix(&self) -> String {
-        match self.settings.prefix.trim_matches('/') {
-            "" => String::new(),
-            words => format!("{words}/"),
-        }
-    }
-
-    /// `IfExists`: HeadBucket has no prefix, and neither has the question that S3 asks itself to
-    /// decide whether a missing object is "not there" or "not for you".
-    fn list_bucket(&self, bucket: &str) -> Statement {
-        let list = allow("ListBucket", &["s3:ListBucket"], vec![self.bucket(bucket)]);
-        let prefix = self.prefix();
-        match prefix.as_str() {
-            "" => list,
-            prefix => list.when(json!({ "StringLikeIfExists": {
-                "s3:prefix": [prefix, format!("{prefix}*")],
-            } })),
-        }
-    }
-
-    fn objects(&self, bucket: &str, writes: bool) -> Statement {
-        let resource = vec![format!("{}/{}*", self.bucket(bucket), self.prefix())];
-        match writes {
-            true => {
-                let actions = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"];
-                allow("WriteObjects", &actions, resource)
-            }
-            false => allow("ReadObjects", &["s3:GetObject"], resource),
-        }
-    }
-
-    fn ask_about_bucket(&self, bucket: &str, lists: bool) -> Statement {
-        let mut actions = vec![
-            "s3:GetBucketPublicAccessBlock",
-            "s3:GetBucketVersioning",
-            "s3:GetEncryptionConfiguration",
-        ];
-        if !lists {
-            actions.push("s3:ListBucket");
-        }
-        allow("AskAboutBucket", &actions, vec![self.bucket(bucket)])
-    }
-}
-
-/// Only AWS's services, on the caller's behalf, may give grants. This is what a condition on an
-/// allowance of CreateGrant would say, but that would need the keys' list, which is what makes a
-/// policy long, a second time. A call that does not say whom the grant is for is refused too.
-/// <https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-grant-is-for-aws-resource>
-fn grant_keys_only_to_aws() -> Statement {
-    let everything = vec!["*".to_owned()];
-    let deny = Statement {
-        effect: "Deny",
-        ..allow("GrantKeysOnlyToAws", &["kms:CreateGrant"], everything)
-    };
-    deny.when(json!({ "BoolIfExists": { "kms:GrantIsForAWSResource": "false" } }))
 }
 
 /// The tag is there, whatever it says.

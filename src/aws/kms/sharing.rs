@@ -26,6 +26,11 @@ const OPERATIONS: [GrantOperation; 8] = [
     GrantOperation::CreateGrant,
 ];
 
+/// The operations that [`Kms::grant`] grants, as KMS calls them.
+pub fn launch_operations() -> [String; 8] {
+    OPERATIONS.map(|operation| operation.to_string())
+}
+
 /// A grant of a key's use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::aws::testing::region;
 
@@ -23,7 +25,7 @@ const REGIONS: [&str; 17] = [
 ];
 
 /// What the sandbox, and with it the tests of the pipeline, can weigh.
-const CONDITIONS: [&str; 10] = [
+const CONDITIONS: [&str; 11] = [
     "aws:RequestTag/alpine-ami:build",
     "aws:RequestTag/alpine-ami:release",
     "aws:RequestedRegion",
@@ -32,6 +34,7 @@ const CONDITIONS: [&str; 10] = [
     "ec2:CreateAction",
     "ec2:MetadataHttpTokens",
     "kms:GrantIsForAWSResource",
+    "kms:GrantOperations",
     "kms:ViaService",
     "s3:prefix",
 ];
@@ -159,8 +162,32 @@ fn every_command_gets_what_it_calls_and_no_more() {
         "s3:GetEncryptionConfiguration",
         "s3:ListBucket",
     ];
+    let shares = [
+        "ec2:DescribeImageAttribute",
+        "ec2:DescribeImages",
+        "ec2:DescribeSnapshotAttribute",
+        "ec2:ModifyImageAttribute",
+        "ec2:ModifySnapshotAttribute",
+        "kms:CreateGrant",
+        "kms:GetKeyPolicy",
+        "kms:ListGrants",
+        "kms:PutKeyPolicy",
+        "kms:RevokeGrant",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+    ];
+    let promotes = ["s3:GetObject", "s3:ListBucket", "s3:PutObject"];
     for (commands, expected) in [
         (&[Command::Publish][..], &[&looks[..], &publishes][..]),
+        (&[Command::Share], &[&shares]),
+        (&[Command::Promote], &[&promotes]),
+        (
+            &[Command::Share, Command::Doctor],
+            &[&looks, &shares, &asks],
+        ),
+        (&[Command::Share, Command::Build], &[&builds, &shares]),
         (&[Command::Doctor], &[&looks, &asks]),
         (&[Command::Diff], &[&looks, &reads, &compares]),
         (
@@ -177,7 +204,10 @@ fn every_command_gets_what_it_calls_and_no_more() {
             &[Command::Build, Command::Doctor],
             &[&looks, &builds, &asks],
         ),
-        (&Command::ALL, &[&looks, &builds, &publishes, &asks]),
+        (
+            &Command::ALL,
+            &[&looks, &builds, &publishes, &asks, &shares],
+        ),
     ] {
         let publisher = Publisher::of(&REGIONS, false);
         let policy = publisher.policy(commands);
@@ -201,6 +231,11 @@ fn it_is_a_policy_that_aws_takes() {
             &[Command::Build],
             &[Command::Build, Command::Publish],
             &[Command::Build, Command::Diff, Command::Doctor],
+            &[Command::Share],
+            &[Command::Promote],
+            &[Command::Share, Command::Promote, Command::Doctor],
+            &[Command::Publish, Command::Share, Command::Promote],
+            &[Command::Build, Command::Share],
         ] {
             let policy = publisher.policy(commands);
             let count = policy.characters();
@@ -222,10 +257,8 @@ fn it_is_a_policy_that_aws_takes() {
                     assert!(CONDITIONS.contains(&key.as_str()), "{sid}: {key}");
                 }
                 let everything = statement["Resource"] == json!(["*"]);
-                let takes_none = matches!(
-                    sid,
-                    "Look" | "LookAtHome" | "AskAboutAliases" | "GrantKeysOnlyToAws"
-                );
+                let takes_none = matches!(sid, "Look" | "LookAtHome" | "AskAboutAliases")
+                    || statement["Effect"] == "Deny";
                 assert_eq!(everything, takes_none, "{sid}");
             }
         }
@@ -306,7 +339,11 @@ fn a_build_stays_at_home_and_handles_its_own() {
 #[test]
 fn keys_are_granted_to_aws_alone() {
     let publisher = Publisher::of(&["eu-central-1", "us-east-1"], false);
-    for commands in [&[Command::Build][..], &[Command::Publish], &Command::ALL] {
+    let all_but_share = Command::ALL.map(|command| match command {
+        Command::Share => Command::Promote,
+        other => other,
+    });
+    for commands in [&[Command::Build][..], &[Command::Publish], &all_but_share] {
         let grants = about(&publisher.policy(commands), "kms:CreateGrant");
         let [allow, deny] = &grants.as_array().expect("a list")[..] else {
             panic!("{grants}");
@@ -320,6 +357,93 @@ fn keys_are_granted_to_aws_alone() {
             "Condition": { "BoolIfExists": { "kms:GrantIsForAWSResource": "false" } },
         });
         assert_eq!(*deny, expected);
+    }
+}
+
+#[test]
+fn share_grants_keys_for_launches() {
+    let publisher = Publisher::of(&["eu-central-1", "us-east-1"], false);
+    let all = "ForAnyValue:StringNotEquals";
+    for (commands, allowed, for_aws) in [
+        (&[Command::Share][..], &["ShareKeys"][..], false),
+        (
+            &[Command::Share, Command::Build],
+            &["UseKeys", "ShareKeys"],
+            true,
+        ),
+        (&[Command::Share, Command::Publish], &["UseKeys"], true),
+        (&Command::ALL, &["UseKeys"], true),
+    ] {
+        let grants = about(&publisher.policy(commands), "kms:CreateGrant");
+        let grants = grants.as_array().expect("a list");
+        let (deny, allows) = grants.split_last().expect("statements");
+        let sids: Vec<&Value> = allows.iter().map(|allow| &allow["Sid"]).collect();
+        assert_eq!(sids, allowed, "{commands:?}");
+        assert_eq!(deny["Effect"], "Deny");
+        let mut expected = json!({ all: { "kms:GrantOperations": [
+            "Encrypt",
+            "Decrypt",
+            "ReEncryptFrom",
+            "ReEncryptTo",
+            "GenerateDataKey",
+            "GenerateDataKeyWithoutPlaintext",
+            "DescribeKey",
+            "CreateGrant",
+        ] } });
+        if for_aws {
+            expected["BoolIfExists"] = json!({ "kms:GrantIsForAWSResource": "false" });
+        }
+        assert_eq!(deny["Condition"], expected, "{commands:?}");
+    }
+}
+
+#[test]
+fn share_and_promote_touch_their_own_alone() {
+    let publisher = Publisher::of(&["eu-central-1", "us-east-1"], false);
+    let policy = publisher.policy(&[Command::Share]);
+    let share = &about(&policy, "ec2:ModifySnapshotAttribute")[0];
+    assert_eq!(
+        share["Resource"],
+        json!(["arn:aws:ec2:*::image/*", "arn:aws:ec2:*::snapshot/*"])
+    );
+    let own = json!({
+        "StringLike": { "aws:ResourceTag/alpine-ami:release": "?*" },
+        "StringEquals": { "aws:RequestedRegion": ["eu-central-1", "us-east-1"] },
+    });
+    assert_eq!(share["Condition"], own);
+    let keys = &about(&policy, "kms:PutKeyPolicy")[0]["Resource"];
+    assert_eq!(keys.as_array().map(Vec::len), Some(2));
+
+    let objects = |commands: &[Command], action: &str| {
+        let statements = about(&publisher.policy(commands), action);
+        let statements = statements.as_array().expect("a list").iter();
+        let resources = statements.map(|one| one["Resource"].as_array().expect("a list"));
+        let prefix = "arn:aws:s3:::kubezero-images-eu-central-1/machine-images/";
+        let names = resources.flatten().map(|resource| {
+            let resource = resource.as_str().expect("an ARN");
+            resource.strip_prefix(prefix).expect("an object").to_owned()
+        });
+        names.collect::<Vec<_>>()
+    };
+    let (share, promote) = (&[Command::Share][..], &[Command::Promote][..]);
+    let both = [share, promote].concat();
+    for (commands, written, removed) in [
+        (
+            share,
+            &["leases/access.json", "shares.json"][..],
+            &["leases/access.json"][..],
+        ),
+        (promote, &["channels/*.json"], &[]),
+        (
+            &both,
+            &["channels/*.json", "leases/access.json", "shares.json"],
+            &["leases/access.json"],
+        ),
+        (&Command::ALL, &["*"], &["*"]),
+    ] {
+        assert_eq!(objects(commands, "s3:PutObject"), written);
+        assert_eq!(objects(commands, "s3:DeleteObject"), removed);
+        assert_eq!(objects(commands, "s3:GetObject"), ["*"]);
     }
 }
 

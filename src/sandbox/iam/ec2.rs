@@ -66,7 +66,8 @@ fn existing(
 }
 
 fn wishes(context: &Context, world: &World, action: &str, form: &Form) -> Vec<Wish> {
-    if action.starts_with("Describe") {
+    // Lists take no resources; an attribute is one of a resource.
+    if action.starts_with("Describe") && !action.ends_with("Attribute") {
         return vec![
             Wish::new(format!("ec2:{action}"), "*").with("ec2:region", context.region.to_string()),
         ];

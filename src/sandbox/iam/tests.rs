@@ -224,6 +224,52 @@ fn denials_and_exceptions() {
 }
 
 #[test]
+fn attributes_are_read_and_changed_of_what_may_be() {
+    let bed = Bed::new();
+    let one = snapshot(&bed);
+    let images: Vec<String> = [true, false]
+        .iter()
+        .map(|is_tagged| {
+            let name = format!("tagged-{is_tagged}");
+            let mut params = register(&name, &one);
+            params.extend(TAGS.iter().filter(|_| *is_tagged));
+            let made = bed.ec2("publisher", "RegisterImage", &params);
+            made.expect("an image").text("imageId").to_owned()
+        })
+        .collect();
+    let describe = |id: &str| {
+        let launch = [("ImageId", id), ("Attribute", "launchPermission")];
+        bed.ec2(ROLE, "DescribeImageAttribute", &launch)
+    };
+    let share = |id: &str| {
+        let add = ("LaunchPermission.Add.1.UserId", "222222222222");
+        bed.ec2(ROLE, "ModifyImageAttribute", &[("ImageId", id), add])
+    };
+    let actions = json!(["ec2:DescribeImageAttribute", "ec2:ModifyImageAttribute"]);
+    let mut own = allow(actions.clone(), json!("arn:aws:ec2:*::image/*"));
+    own["Condition"] = json!({"StringLike": {"aws:ResourceTag/Release": "?*"}});
+    bed.confine(ROLE, json!([own]));
+    describe(&images[0]).expect("its attribute");
+    share(&images[0]).expect("shared");
+    let on =
+        |action: &str, id: &str| format!("perform: ec2:{action} on resource: {HERE}::image/{id}");
+    let other = &images[1];
+    unauthorized(describe(other), &on("DescribeImageAttribute", other));
+    unauthorized(share(other), &on("ModifyImageAttribute", other));
+
+    let whose = [
+        ("SnapshotId", one.as_str()),
+        ("Attribute", "createVolumePermission"),
+    ];
+    let whose = || bed.ec2(ROLE, "DescribeSnapshotAttribute", &whose);
+    unauthorized(whose(), &format!("resource: {HERE}::snapshot/{one}"));
+    let snapshots = json!("arn:aws:ec2:us-east-1::snapshot/*");
+    let read = allow(json!("ec2:DescribeSnapshotAttribute"), snapshots);
+    bed.confine(ROLE, json!([read]));
+    whose().expect("its attribute");
+}
+
+#[test]
 fn snapshots_that_may_not_be_deleted_outlive_their_image() {
     let bed = Bed::new();
     let snapshot = snapshot(&bed);

@@ -4,5 +4,6 @@ mod bad_input;
 mod edit;
 mod kill;
 mod life;
+mod policy;
 mod promote;
 mod street;

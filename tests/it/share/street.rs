@@ -240,7 +240,7 @@ fn unit(manager: &Client, member: &Client) -> String {
 }
 
 /// A session of a role.
-fn assumed(admin: &Client, role: &str) -> Client {
+pub fn assumed(admin: &Client, role: &str) -> Client {
     let params = [("RoleArn", role), ("RoleSessionName", "launch")];
     let answer = admin.sts("AssumeRole", &params).done("a session");
     let text = |name: &str| {
