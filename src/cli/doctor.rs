@@ -32,6 +32,8 @@ impl DoctorArgs {
             aws: config.aws.clone(),
             publish: config.publish.clone(),
             build: config.build.clone(),
+            share: config.share.clone(),
+            channels: config.channels.clone(),
             command: self.command.name().to_owned(),
             machine: tools::Machine::this(),
             program: program()?,

@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::{Check, Group};
+use super::{Check, Group, sharing};
 use crate::aws::kms::Kms;
 use crate::aws::sts::Identity;
 use crate::aws::{Aws, AwsError, KeyArn, Kind, Region};
 use crate::publish::keys;
 use crate::publish::settings::Keys;
 
-/// What can be said of a Region's key.
-pub async fn checks(aws: &Aws, region: &Region, names: &Keys) -> Vec<Check> {
+/// What can be said of a Region's key; where `shares`, also for customers.
+pub async fn checks(aws: &Aws, region: &Region, names: &Keys, shares: bool) -> Vec<Check> {
     let one = std::slice::from_ref(region);
     if keys::names(names, one).is_err() {
         // The configuration's own checks have said it.
@@ -34,22 +34,22 @@ pub async fn checks(aws: &Aws, region: &Region, names: &Keys) -> Vec<Check> {
         "key",
         format!("{key}: enabled, symmetric, customer-managed"),
     )];
-    checks.push(policy(&kms, &key, aws.identity()).await);
+    checks.extend(policy(&kms, &key, aws.identity(), shares).await);
     checks.extend(usage(&kms, &key, &aws.identity().arn).await);
     checks.into_iter().map(|check| check.of(region)).collect()
 }
 
-/// Whose use the key's policy allows.
-async fn policy(kms: &Kms, key: &KeyArn, who: &Identity) -> Check {
+/// Whose use the key's policy allows, and whether customers can be added to it.
+async fn policy(kms: &Kms, key: &KeyArn, who: &Identity, shares: bool) -> Vec<Check> {
     let name = "key policy";
     let document = match kms.policy(key).await {
         Ok(document) => document,
         Err(error) => {
             let why = format!("cannot be read: {}", error.message);
-            return Check::skipped(Group::Keys, name, why);
+            return vec![Check::skipped(Group::Keys, name, why)];
         }
     };
-    match allows(&document, key, who) {
+    let own = match allows(&document, key, who) {
         Some(how) => Check::ok(Group::Keys, name, how),
         None => Check::warning(
             Group::Keys,
@@ -61,7 +61,9 @@ async fn policy(kms: &Kms, key: &KeyArn, who: &Identity) -> Check {
                 key.account()
             ),
         ),
-    }
+    };
+    let customers = shares.then(|| sharing::key(&document, key, who));
+    [own].into_iter().chain(customers).collect()
 }
 
 /// How a key policy lets the principal in, if it does: conditions are not weighed.

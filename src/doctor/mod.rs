@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`report`] | what was found |
 //! | [`configuration`], [`tools`] | what can be seen without AWS |
+//! | [`sharing`] | whether customers can be given what they are to get |
 //! | [`account`], [`regions`], [`permissions`], [`keys`], [`bucket`], [`build`], [`quotas`] | what AWS says |
 //! | [`policy`] | the least IAM policy |
 
@@ -20,6 +21,7 @@ pub mod policy;
 pub mod quotas;
 pub mod regions;
 pub mod report;
+pub mod sharing;
 #[cfg(test)]
 mod tests;
 pub mod tools;
@@ -33,8 +35,10 @@ use tokio::task::JoinSet;
 use crate::aws::settings::AwsSettings;
 use crate::aws::{Aws, AwsError, Region};
 use crate::builder::ec2::settings::BuildSettings;
+use crate::channels::settings::ChannelSettings;
 use crate::publish::keys::resolve_each;
 use crate::publish::settings::PublishSettings;
+use crate::share::settings::ShareSettings;
 
 pub use report::{Check, Group, Report, Status};
 
@@ -55,6 +59,10 @@ pub struct Patient {
     pub publish: PublishSettings,
     /// `[build]`.
     pub build: BuildSettings,
+    /// `[share]`.
+    pub share: ShareSettings,
+    /// `[[channels]]`.
+    pub channels: Vec<ChannelSettings>,
     /// The command whose role is taken: what it may do is looked at.
     pub command: String,
     /// This machine.
@@ -146,6 +154,9 @@ pub async fn examine(patient: &Patient) -> Report {
 /// The same with a session that was opened, or could not be.
 async fn examine_as(patient: &Patient, session: Result<Aws, AwsError>, limit: Duration) -> Report {
     let mut checks = configuration::checks(&patient.publish, &patient.regions());
+    let customers = &patient.share.customers;
+    let file = sharing::file(customers, &patient.channels, &patient.regions());
+    checks.extend(file);
     checks.extend(tools::checks(&patient.machine));
     let env = |name: &str| std::env::var(name).ok();
     let source = account::source(&patient.aws, &patient.command, env);
@@ -171,6 +182,7 @@ async fn ask(patient: &Patient, aws: &Aws, limit: Duration) -> Vec<Check> {
         async move { regions::checks(&aws, &home, &all).await }
     });
     let mut checks = asked.all().await;
+    let shares = patient.share.customers.is_file();
     let mut asked = Asked::new(limit);
     for region in regions::worth_asking(&all, &checks) {
         let (one, place, home) = (aws.clone(), region.clone(), home.clone());
@@ -179,7 +191,7 @@ async fn ask(patient: &Patient, aws: &Aws, limit: Duration) -> Vec<Check> {
         });
         let (one, place, name) = (aws.clone(), region.clone(), publish.keys.clone());
         asked.ask(Group::Keys, "key", Some(&region), async move {
-            keys::checks(&one, &place, &name).await
+            keys::checks(&one, &place, &name, shares).await
         });
     }
     if !patient.build.base_images.is_empty() {

@@ -34,6 +34,8 @@ fn patient(toml: &str) -> Patient {
         aws: AwsSettings::default(),
         publish: toml::from_str(toml).expect("settings"),
         build: BuildSettings::default(),
+        share: ShareSettings::default(),
+        channels: Vec::new(),
         command: "publish".to_owned(),
         machine: machine(),
         program: PathBuf::from("/nonexistent"),
@@ -108,10 +110,20 @@ async fn where_all_is_well_nothing_fails_and_nothing_is_made() {
     let cloud = Cloud::start().await;
     let aws = furnish(&cloud).await;
     let before = cloud.calls("").await.len();
-    let report = examine_as(&good(), Ok(aws.clone()), LONG).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut patient = good();
+    patient.share.customers = folder.path().join("customers.toml");
+    std::fs::write(
+        &patient.share.customers,
+        "[customers.acme]\naccounts = [\"222222222222\"]\nchannels = [\"stable\"]\n",
+    )
+    .expect("written");
+    let report = examine_as(&patient, Ok(aws.clone()), LONG).await;
     assert!(!report.has_failed(), "{}", report.text());
     let told = told(&report);
     for expected in [
+        "ok share.customers",
+        "ok key policy for customers eu-west-1",
         "ok publish.publisher",
         "ok publish.keys",
         "ok principal",
