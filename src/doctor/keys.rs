@@ -9,8 +9,8 @@ use crate::aws::{Aws, AwsError, KeyArn, Kind, Region};
 use crate::publish::keys;
 use crate::publish::settings::Keys;
 
-/// What can be said of a Region's key; where `shares`, also for customers.
-pub async fn checks(aws: &Aws, region: &Region, names: &Keys, shares: bool) -> Vec<Check> {
+/// What can be said of a Region's key; for a publisher who shares, also for customers.
+pub async fn checks(aws: &Aws, region: &Region, names: &Keys, sharer: Option<&str>) -> Vec<Check> {
     let one = std::slice::from_ref(region);
     if keys::names(names, one).is_err() {
         // The configuration's own checks have said it.
@@ -34,13 +34,13 @@ pub async fn checks(aws: &Aws, region: &Region, names: &Keys, shares: bool) -> V
         "key",
         format!("{key}: enabled, symmetric, customer-managed"),
     )];
-    checks.extend(policy(&kms, &key, aws.identity(), shares).await);
+    checks.extend(policy(&kms, &key, aws.identity(), sharer).await);
     checks.extend(usage(&kms, &key, &aws.identity().arn).await);
     checks.into_iter().map(|check| check.of(region)).collect()
 }
 
 /// Whose use the key's policy allows, and whether customers can be added to it.
-async fn policy(kms: &Kms, key: &KeyArn, who: &Identity, shares: bool) -> Vec<Check> {
+async fn policy(kms: &Kms, key: &KeyArn, who: &Identity, sharer: Option<&str>) -> Vec<Check> {
     let name = "key policy";
     let document = match kms.policy(key).await {
         Ok(document) => document,
@@ -62,7 +62,7 @@ async fn policy(kms: &Kms, key: &KeyArn, who: &Identity, shares: bool) -> Vec<Ch
             ),
         ),
     };
-    let customers = shares.then(|| sharing::key(&document, key, who));
+    let customers = sharer.map(|publisher| sharing::key(&document, publisher, key, who));
     [own].into_iter().chain(customers).collect()
 }
 

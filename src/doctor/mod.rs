@@ -183,6 +183,7 @@ async fn ask(patient: &Patient, aws: &Aws, limit: Duration) -> Vec<Check> {
     });
     let mut checks = asked.all().await;
     let shares = patient.share.customers.is_file();
+    let sharer = publish.publisher.clone().filter(|_| shares);
     let mut asked = Asked::new(limit);
     for region in regions::worth_asking(&all, &checks) {
         let (one, place, home) = (aws.clone(), region.clone(), home.clone());
@@ -190,8 +191,9 @@ async fn ask(patient: &Patient, aws: &Aws, limit: Duration) -> Vec<Check> {
             permissions::checks(&one, &place, &home).await
         });
         let (one, place, name) = (aws.clone(), region.clone(), publish.keys.clone());
+        let sharer = sharer.clone();
         asked.ask(Group::Keys, "key", Some(&region), async move {
-            keys::checks(&one, &place, &name, shares).await
+            keys::checks(&one, &place, &name, sharer.as_deref()).await
         });
     }
     if !patient.build.base_images.is_empty() {

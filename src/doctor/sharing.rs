@@ -53,9 +53,9 @@ fn read(
 
 /// Whether customers can be added to a key's policy: `share` writes none that could not be changed
 /// again, and there is room for so many.
-pub fn key(document: &str, key: &KeyArn, who: &Identity) -> Check {
+pub fn key(document: &str, publisher: &str, key: &KeyArn, who: &Identity) -> Check {
     let (group, name) = (Group::Keys, "key policy for customers");
-    let policy = match KeyPolicy::parse(document) {
+    let policy = match KeyPolicy::parse(document, publisher) {
         Ok(policy) => policy,
         Err(why) => {
             let advice = "look at it: `aws kms get-key-policy --policy-name default --key-id …`";
@@ -68,7 +68,7 @@ pub fn key(document: &str, key: &KeyArn, who: &Identity) -> Check {
             name,
             "does not let the account change it: `share apply` writes no policy that it could not change again",
             format!(
-                "add a statement that allows kms:PutKeyPolicy to arn:{}:iam::{}:root, without a condition",
+                "add a statement that allows kms:PutKeyPolicy to arn:{}:iam::{}:root, and see that none denies it",
                 key.region().partition(),
                 key.account()
             ),
@@ -149,7 +149,7 @@ mod tests {
             (policy(&long, "kms:*"), Status::Warning, "has no room"),
             ("{}".to_owned(), Status::Warning, "cannot be read"),
         ] {
-            let check = key(&document, &arn, &who);
+            let check = key(&document, "tests", &arn, &who);
             assert_eq!(check.status, status, "{check:?}");
             assert!(check.found.contains(words), "{check:?}");
         }
