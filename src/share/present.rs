@@ -199,10 +199,7 @@ impl Reader {
 }
 
 /// Who may use a key.
-///
-/// # Errors
-/// AWS's; its policy cannot be read.
-pub async fn read_key(kms: &Kms, key: &KeyArn) -> Result<PresentKey, ReadError> {
+async fn read_key(kms: &Kms, key: &KeyArn) -> Result<PresentKey, ReadError> {
     let (policy, grants) = tokio::try_join!(kms.policy(key), kms.grants(key))?;
     let policy = KeyPolicy::parse(&policy).map_err(|why| ReadError::Policy {
         key: key.clone(),

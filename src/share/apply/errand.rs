@@ -7,15 +7,15 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::aws::ec2::{Ec2, Party, Way};
+use super::sight::{Sight, sights};
+use crate::aws::ec2::{Ec2, Way};
 use crate::aws::kms::Kms;
-use crate::aws::wait::{self, Seen};
 use crate::aws::{AccountId, KeyArn, Region};
 use crate::publish::progress::Progress;
 use crate::share::error::RegionError;
 use crate::share::plan::{Change, RegionPlan, grant_name};
 use crate::share::policy::{KeyPolicy, MOST_BYTES, User};
-use crate::share::present::{self, ReadError};
+use crate::share::present::ReadError;
 use crate::share::survey::Job;
 
 /// Calls that change something, at once in a Region.
@@ -27,12 +27,12 @@ const SETTLES: Duration = Duration::from_secs(300);
 /// What is done in one Region.
 #[derive(Clone)]
 pub(super) struct Errand {
-    ec2: Ec2,
-    kms: Kms,
-    region: Region,
+    pub(super) ec2: Ec2,
+    pub(super) kms: Kms,
+    pub(super) region: Region,
     account: AccountId,
     principal: String,
-    limit: Duration,
+    pub(super) limit: Duration,
     progress: Progress,
 }
 
@@ -87,7 +87,7 @@ impl Errand {
         Ok(())
     }
 
-    /// The changes of a stage, each until it is to be seen.
+    /// The changes of a stage, until they are to be seen.
     async fn stage(&self, stage: Stage, way: Way, plan: &[Change]) -> Result<(), RegionError> {
         let changes = plan.iter().filter(|change| Stage::of(change) == stage);
         let changes: Vec<Change> = changes.cloned().collect();
@@ -100,14 +100,29 @@ impl Errand {
         };
         let at = format!("{verb}: {} {}", changes.len(), stage.name());
         self.progress.region(&self.region, at);
+        let make = |errand: Errand, change: Change| async move { errand.make(&change, way).await };
+        let see = |errand: Errand, sight: Sight| async move { errand.see(&sight, way).await };
+        let sights = sights(&changes);
+        self.each(changes, make).await?;
+        self.each(sights, see).await
+    }
+
+    /// Does something with all of these, some at once.
+    async fn each<T, F>(
+        &self,
+        things: Vec<T>,
+        act: impl Fn(Errand, T) -> F,
+    ) -> Result<(), RegionError>
+    where
+        F: Future<Output = Result<(), RegionError>> + Send + 'static,
+    {
         let turns = Arc::new(Semaphore::new(AT_ONCE));
         let mut running = JoinSet::new();
-        for change in changes {
-            let (errand, turns) = (self.clone(), Arc::clone(&turns));
+        for thing in things {
+            let (act, turns) = (act(self.clone(), thing), Arc::clone(&turns));
             running.spawn(async move {
                 let _turn = turns.acquire_owned().await;
-                errand.make(&change, way).await?;
-                errand.see(&change, way).await
+                act.await
             });
         }
         while let Some(ended) = running.join_next().await {
@@ -173,74 +188,12 @@ impl Errand {
         Ok(self.kms.put_policy(key, &text).await?)
     }
 
-    async fn policy(&self, key: &KeyArn) -> Result<KeyPolicy, RegionError> {
+    pub(super) async fn policy(&self, key: &KeyArn) -> Result<KeyPolicy, RegionError> {
         let text = self.kms.policy(key).await?;
         let policy = KeyPolicy::parse(&text).map_err(|why| ReadError::Policy {
             key: key.clone(),
             why: why.to_string(),
         })?;
         Ok(policy)
-    }
-
-    /// Waits until a change is to be seen.
-    async fn see(&self, change: &Change, way: Way) -> Result<(), RegionError> {
-        let look = || async {
-            Ok::<_, RegionError>(match self.is_seen(change, way).await? {
-                true => Seen::Reached(()),
-                false => Seen::NotYet("as it was before".to_owned()),
-            })
-        };
-        let seen = wait::until(self.limit, |_| {}, look).await?;
-        seen.map_err(|timed_out| RegionError::NotSeen {
-            what: subject(change),
-            region: self.region.clone(),
-            timed_out,
-        })
-    }
-
-    async fn is_seen(&self, change: &Change, way: Way) -> Result<bool, RegionError> {
-        let holds = |seen: Option<BTreeSet<Party>>, parties: &BTreeSet<Party>| match (seen, way) {
-            (Some(seen), Way::Add) => parties.is_subset(&seen),
-            (Some(seen), Way::Remove) => parties.is_disjoint(&seen),
-            // What is gone can be neither launched nor copied.
-            (None, way) => way == Way::Remove,
-        };
-        Ok(match change {
-            Change::Policy { key, users } => {
-                let policy = self.policy(key).await?;
-                match way {
-                    Way::Add => policy.is_as_written() && users.iter().all(|user| policy.has(user)),
-                    Way::Remove => !policy.users().any(|user| users.contains(user)),
-                }
-            }
-            Change::Grant { key, role } => {
-                let key = present::read_key(&self.kms, key).await?;
-                let is_there = |grantee: &str| grantee == role.as_str();
-                key.grants
-                    .iter()
-                    .any(|grant| is_there(&grant.grantee) && grant.launches)
-            }
-            Change::Revoke { key, grant, .. } => {
-                let key = present::read_key(&self.kms, key).await?;
-                !key.grants.iter().any(|seen| seen.id == *grant)
-            }
-            Change::Copy {
-                snapshot, parties, ..
-            } => holds(self.ec2.volume_permissions(snapshot).await?, parties),
-            Change::Launch { image, parties, .. } => {
-                holds(self.ec2.launch_permissions(image).await?, parties)
-            }
-        })
-    }
-}
-
-/// What a change is of.
-fn subject(change: &Change) -> String {
-    match change {
-        Change::Policy { key, .. } => format!("the policy of {key}"),
-        Change::Grant { key, role } => format!("the grant of {key} for {role}"),
-        Change::Revoke { key, grant, .. } => format!("the end of grant {grant} of {key}"),
-        Change::Copy { snapshot, .. } => format!("who may copy {snapshot}"),
-        Change::Launch { image, .. } => format!("who may launch {image}"),
     }
 }

@@ -1,5 +1,7 @@
 //! Customers come and go, and releases with them.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use super::street::{PLACES, Street, launches, seen, uses};
@@ -108,6 +110,39 @@ fn the_next_release_comes_and_a_customer_goes(street: &Street, first: &super::st
         }
     }
     assert_eq!(street.plan(&[]).0, 0);
+}
+
+/// However many grants a key is given or loses, they are looked at together.
+#[test]
+fn grants_of_a_key_are_read_back_at_once() {
+    let street = Street::new();
+    street.promote(&street.release(&[(0, 1)]));
+    let customers = |roles: &str| {
+        let file = format!(
+            "[customers.umbrella]\naccounts = [\"555555555555\"]\nchannels = [\"stable\"]\n\
+             roles = [{roles}]\n"
+        );
+        fs::write(street.house.folder().join("customers.toml"), file).expect("written");
+    };
+    let role = |number: u32| format!("\"arn:aws:iam::555555555555:role/nodes-{number}\"");
+    let roles: Vec<String> = (0..20).map(role).collect();
+    let grants = || -> Vec<usize> {
+        let list = |region: &&str| street.state(region)["grants"].as_array().map(Vec::len);
+        PLACES.iter().filter_map(list).collect()
+    };
+    for (left, changes, operation) in [(20, 20, "CreateGrant"), (1, 19, "RevokeGrant")] {
+        customers(&roles[..left].join(", "));
+        let count = |operation: &str| street.house.calls(&format!("operation={operation}")).len();
+        let before = [count(operation), count("ListGrants")];
+        street.apply();
+        let after = [count(operation), count("ListGrants")];
+        // Of the lists one is for the plan; a change counts when two looks in a row see it.
+        for (number, each) in [changes, 1 + 2].into_iter().enumerate() {
+            let made = after[number] - before[number];
+            assert_eq!(made, each * PLACES.len(), "{operation} {number}");
+        }
+        assert_eq!(grants(), [left; PLACES.len()]);
+    }
 }
 
 /// What is the publisher's own in a key's policy, and whom it knows nothing of, stays.
