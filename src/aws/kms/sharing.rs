@@ -91,29 +91,12 @@ impl Kms {
     /// # Errors
     /// AWS's.
     pub async fn grants(&self, key: &KeyArn) -> Result<Vec<Grant>, AwsError> {
-        self.list_grants(key, None).await
-    }
-
-    /// Those of one principal: of others there may be thousands.
-    ///
-    /// # Errors
-    /// AWS's.
-    pub async fn grants_of(&self, key: &KeyArn, grantee: &str) -> Result<Vec<Grant>, AwsError> {
-        self.list_grants(key, Some(grantee)).await
-    }
-
-    async fn list_grants(
-        &self,
-        key: &KeyArn,
-        grantee: Option<&str>,
-    ) -> Result<Vec<Grant>, AwsError> {
         let mut grants = Vec::new();
         let mut marker: Option<String> = None;
         loop {
             let call = Call::new("kms:ListGrants", key);
             let send = || {
                 let call = self.client.list_grants().key_id(key.as_str()).limit(PAGE);
-                let call = call.set_grantee_principal(grantee.map(str::to_owned));
                 call.set_marker(marker.clone()).send()
             };
             let page = self.caller.run(call, send).await?;
@@ -204,8 +187,6 @@ mod tests {
         assert_eq!(grants[1].grantee, role(2).as_str());
         assert_eq!(grants[1].account(), Some(role(2).account()));
         assert_eq!(grants[1].name.as_deref(), Some("alpine-ami-share/2"));
-        let of_one = kms.grants_of(&key, role(2).as_str()).await;
-        assert_eq!(of_one.expect("grants"), grants[1..2]);
         assert!(
             grants
                 .iter()

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::aws::ec2::{Ec2, Party, Way};
+use super::sight::{Sight, sights};
+use crate::aws::ec2::{Ec2, Way};
 use crate::aws::kms::Kms;
-use crate::aws::wait::{self, Seen};
+use crate::aws::wait;
 use crate::aws::{AccountId, KeyArn, Region};
 use crate::publish::progress::Progress;
 use crate::share::error::RegionError;
@@ -27,13 +28,13 @@ const SETTLES: Duration = Duration::from_secs(300);
 /// What is done in one Region.
 #[derive(Clone)]
 pub(super) struct Errand {
-    ec2: Ec2,
-    kms: Kms,
-    region: Region,
+    pub(super) ec2: Ec2,
+    pub(super) kms: Kms,
+    pub(super) region: Region,
     publisher: String,
     account: AccountId,
     principal: String,
-    limit: Duration,
+    pub(super) limit: Duration,
     progress: Progress,
 }
 
@@ -127,21 +128,44 @@ impl Errand {
         };
         let at = format!("{verb}: {} {}", changes.len(), stage.name());
         self.progress.region(&self.region, at);
+        let make = |errand: Errand, change: Change| async move {
+            errand.make(&change, way).await?;
+            Ok(change)
+        };
+        let (made, result) = self.each(changes, make).await;
+        // What was not made would be waited for in vain.
+        let see = |errand: Errand, sight: Sight| async move { errand.see(&sight, way).await };
+        let (_, seen) = self.each(sights(made), see).await;
+        result.and(seen)
+    }
+
+    /// Does something with all of these, some at once: what came of it, and the first error.
+    async fn each<T, V, F>(
+        &self,
+        things: Vec<T>,
+        act: impl Fn(Errand, T) -> F,
+    ) -> (Vec<V>, Result<(), RegionError>)
+    where
+        V: Send + 'static,
+        F: Future<Output = Result<V, RegionError>> + Send + 'static,
+    {
         let turns = Arc::new(Semaphore::new(AT_ONCE));
         let mut running = JoinSet::new();
-        for change in changes {
-            let (errand, turns) = (self.clone(), Arc::clone(&turns));
+        for thing in things {
+            let (act, turns) = (act(self.clone(), thing), Arc::clone(&turns));
             running.spawn(async move {
                 let _turn = turns.acquire_owned().await;
-                errand.make(&change, way).await?;
-                errand.see(&change, way).await
+                act.await
             });
         }
-        let mut result = Ok(());
+        let (mut done, mut result) = (Vec::new(), Ok(()));
         while let Some(ended) = running.join_next().await {
-            result = result.and(ended.expect("a change does not panic"));
+            match ended.expect("a change does not panic") {
+                Ok(value) => done.push(value),
+                Err(error) => result = result.and(Err(error)),
+            }
         }
-        result
+        (done, result)
     }
 
     async fn make(&self, change: &Change, way: Way) -> Result<(), RegionError> {
@@ -202,62 +226,9 @@ impl Errand {
         Ok(self.kms.put_policy(key, &text).await?)
     }
 
-    async fn policy(&self, key: &KeyArn) -> Result<KeyPolicy, RegionError> {
+    pub(super) async fn policy(&self, key: &KeyArn) -> Result<KeyPolicy, RegionError> {
         let text = self.kms.policy(key).await?;
         Ok(parse_policy(key, &text, &self.publisher)?)
-    }
-
-    /// Waits until a change is to be seen.
-    async fn see(&self, change: &Change, way: Way) -> Result<(), RegionError> {
-        let look = || async {
-            Ok::<_, RegionError>(match self.is_seen(change, way).await? {
-                true => Seen::Reached(()),
-                false => Seen::NotYet("as it was before".to_owned()),
-            })
-        };
-        let seen = wait::until(self.limit, |_| {}, look).await?;
-        seen.map_err(|timed_out| RegionError::NotSeen {
-            what: subject(change),
-            region: self.region.clone(),
-            timed_out,
-        })
-    }
-
-    async fn is_seen(&self, change: &Change, way: Way) -> Result<bool, RegionError> {
-        let holds = |seen: Option<BTreeSet<Party>>, parties: &BTreeSet<Party>| match (seen, way) {
-            (Some(seen), Way::Add) => parties.is_subset(&seen),
-            (Some(seen), Way::Remove) => parties.is_disjoint(&seen),
-            // What is gone can be neither launched nor copied.
-            (None, way) => way == Way::Remove,
-        };
-        Ok(match change {
-            Change::Policy { key, users } => {
-                let policy = self.policy(key).await?;
-                match way {
-                    Way::Add => policy.is_as_written() && users.iter().all(|user| policy.has(user)),
-                    Way::Remove => !policy.users().any(|user| users.contains(user)),
-                }
-            }
-            Change::Grant { key, role } => {
-                let grants = self.kms.grants_of(key, role.as_str()).await?;
-                grants.iter().any(|grant| grant.launches)
-            }
-            Change::Revoke {
-                key,
-                grant,
-                grantee,
-                ..
-            } => {
-                let grants = self.kms.grants_of(key, grantee).await?;
-                !grants.iter().any(|seen| seen.id == *grant)
-            }
-            Change::Copy {
-                snapshot, parties, ..
-            } => holds(self.ec2.volume_permissions(snapshot).await?, parties),
-            Change::Launch { image, parties, .. } => {
-                holds(self.ec2.launch_permissions(image).await?, parties)
-            }
-        })
     }
 }
 
@@ -279,15 +250,4 @@ fn hands_over(plan: &RegionPlan) -> bool {
         }),
         _ => false,
     })
-}
-
-/// What a change is of.
-fn subject(change: &Change) -> String {
-    match change {
-        Change::Policy { key, .. } => format!("the policy of {key}"),
-        Change::Grant { key, role } => format!("the grant of {key} for {role}"),
-        Change::Revoke { key, grant, .. } => format!("the end of grant {grant} of {key}"),
-        Change::Copy { snapshot, .. } => format!("who may copy {snapshot}"),
-        Change::Launch { image, .. } => format!("who may launch {image}"),
-    }
 }

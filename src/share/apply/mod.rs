@@ -2,6 +2,7 @@
 //! looks at what is there and does what is missing.
 
 mod errand;
+mod sight;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,7 @@
 //! Customers come and go, and releases with them.
 
+use std::fs;
+
 use alpine_ami::arch::Firmware;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -156,6 +158,39 @@ fn a_customers_machine_boots() {
     terminated.done("its end");
 }
 
+/// However many grants a key is given or loses, they are looked at together.
+#[test]
+fn grants_of_a_key_are_read_back_at_once() {
+    let street = Street::new();
+    street.promote(&street.release(&[(0, 1)]));
+    let customers = |roles: &str| {
+        let file = format!(
+            "[customers.umbrella]\naccounts = [\"555555555555\"]\nchannels = [\"stable\"]\n\
+             roles = [{roles}]\n"
+        );
+        fs::write(street.house.folder().join("customers.toml"), file).expect("written");
+    };
+    let role = |number: u32| format!("\"arn:aws:iam::555555555555:role/nodes-{number}\"");
+    let roles: Vec<String> = (0..20).map(role).collect();
+    let grants = || -> Vec<usize> {
+        let list = |region: &&str| street.state(region)["grants"].as_array().map(Vec::len);
+        PLACES.iter().filter_map(list).collect()
+    };
+    for (left, changes, operation) in [(20, 20, "CreateGrant"), (1, 19, "RevokeGrant")] {
+        customers(&roles[..left].join(", "));
+        let count = |operation: &str| street.house.calls(&format!("operation={operation}")).len();
+        let before = [count(operation), count("ListGrants")];
+        street.apply();
+        let after = [count(operation), count("ListGrants")];
+        // Of the lists one is for the plan; a change counts when two looks in a row see it.
+        for (number, each) in [changes, 1 + 2].into_iter().enumerate() {
+            let made = after[number] - before[number];
+            assert_eq!(made, each * PLACES.len(), "{operation} {number}");
+        }
+        assert_eq!(grants(), [left; PLACES.len()]);
+    }
+}
+
 /// What is the publisher's own in a key's policy, and whom it knows nothing of, stays.
 #[test]
 fn the_rest_of_a_policy_stays_and_strangers_are_told() {
@@ -260,9 +295,9 @@ fn who_keeps_access_has_it_throughout() {
     street.promote(&next);
     // One goes, another one's snapshots are shared too, and a release comes.
     street.file(&["globex", "initech", "umbrella"], "");
-    let more = std::fs::read_to_string(street.house.folder().join("customers.toml")).expect("read");
+    let more = fs::read_to_string(street.house.folder().join("customers.toml")).expect("read");
     let more = more.replace("roles =", "copy = true\nroles =");
-    std::fs::write(street.house.folder().join("customers.toml"), more).expect("written");
+    fs::write(street.house.folder().join("customers.toml"), more).expect("written");
     let delay = json!({"service": "kms", "action": {"delay": {"ms": 100}}, "each": true});
     street.house.place.fault(delay);
 
