@@ -73,6 +73,14 @@ pub enum RegionError {
         /// What is wrong.
         why: String,
     },
+    /// KMS does not take the policy.
+    #[error("{error}; what was changed in the policy: {}", .users.join(", "))]
+    Put {
+        /// What KMS says.
+        error: AwsError,
+        /// Who was added or removed.
+        users: Vec<String>,
+    },
     /// What was changed was not to be seen in time.
     #[error("{what} in {region} is not to be seen as it was set: {timed_out}")]
     NotSeen {
@@ -93,6 +101,10 @@ impl RegionError {
             RegionError::Aws(error) => error.advice(),
             RegionError::Policy { .. } => {
                 "see who else changes it, then run the same command again".to_owned()
+            }
+            RegionError::Put { .. } => {
+                "KMS takes no policy that names an account that there is not (any more): see that all of these exist, and that no other statement names a principal that is gone"
+                    .to_owned()
             }
             RegionError::NotSeen { .. } => {
                 "run the same command again: it looks at what AWS holds and does what is missing"

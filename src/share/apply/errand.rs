@@ -11,7 +11,7 @@ use super::sight::{Sight, sights};
 use crate::aws::ec2::{Ec2, Way};
 use crate::aws::kms::Kms;
 use crate::aws::wait;
-use crate::aws::{AccountId, KeyArn, Region};
+use crate::aws::{AccountId, KeyArn, Kind, Region};
 use crate::publish::progress::Progress;
 use crate::share::error::RegionError;
 use crate::share::plan::{Change, RegionPlan, grant_name};
@@ -223,7 +223,15 @@ impl Errand {
                 why: format!("{key}: {why}"),
             });
         }
-        Ok(self.kms.put_policy(key, &text).await?)
+        let put = self.kms.put_policy(key, &text).await;
+        put.map_err(|error| match error.kind {
+            // KMS does not say which of the principals there is not.
+            Kind::Invalid => RegionError::Put {
+                users: users.iter().map(ToString::to_string).collect(),
+                error,
+            },
+            _ => error.into(),
+        })
     }
 
     pub(super) async fn policy(&self, key: &KeyArn) -> Result<KeyPolicy, RegionError> {
