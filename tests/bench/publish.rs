@@ -16,6 +16,7 @@ mod measure;
 mod regions;
 #[path = "publish/servers.rs"]
 mod servers;
+mod seventeen;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

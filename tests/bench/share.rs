@@ -24,6 +24,7 @@ mod house;
 mod least;
 #[path = "../it/sandbox/place.rs"]
 mod place;
+mod seventeen;
 #[path = "../it/support.rs"]
 mod support;
 #[path = "share/table.rs"]
@@ -42,10 +43,11 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use client::Expect as _;
-use customers::{Customer, REGIONS};
+use customers::Customer;
 use house::{BUCKET, House};
 use place::{HOME, Place};
 use serde_json::{Value, json};
+use seventeen::REGIONS;
 use table::{Calls, Step};
 
 /// Milliseconds that every call takes.

@@ -1,8 +1,9 @@
 //! The least calls that there can be: what is not known must be asked, what is to change must be
 //! changed, and what was changed is looked at once.
 
-use super::customers::{Customer, REGIONS};
+use super::customers::Customer;
 use super::table::Calls;
+use crate::seventeen::REGIONS;
 
 /// Entries of permissions that a call changes at most.
 const ENTRIES: usize = 500;

@@ -1,7 +1,6 @@
 //! Killed at each step, and run again.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -15,26 +14,13 @@ fn killed_at(yard: &Yard, operation: &str, nth: usize, after: bool) -> bool {
         .house
         .place
         .fault(json!({ "operation": operation, "nth": nth, "action": action }));
-    let mut child = yard
+    let run = yard
         .command(&["base", "--arch", "x86_64", "-q"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("it starts");
-    let was_hit = loop {
-        if child.try_wait().expect("it can be waited for").is_some() {
-            break false;
-        }
-        let what = format!("faults/{last}");
-        if yard.house.place.control("GET", &what, json!(null))["applied"] == 1 {
-            break true;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    };
-    if was_hit {
-        child.kill().expect("it is there");
-        child.wait().expect("it ended");
-    }
+    let was_hit = yard.house.kill_at(run, last).is_none();
     yard.house.place.control("DELETE", "faults", json!(null));
     was_hit
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
 
 use alpine_ami::arch::{Arch, Firmware};
 use alpine_ami::blocks::{self, Scan};
@@ -191,6 +191,22 @@ impl House {
                 "no {count} calls of {operation} in {waited} s"
             );
             std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    /// Kills a run when a fault has met its call. None if it was not met: how the run ended.
+    pub fn kill_at(&self, mut run: Child, fault: u64) -> Option<ExitStatus> {
+        let what = format!("faults/{fault}");
+        loop {
+            if let Some(ended) = run.try_wait().expect("it can be waited for") {
+                return Some(ended);
+            }
+            if self.place.control("GET", &what, Value::Null)["applied"] == 1 {
+                run.kill().expect("it is there");
+                run.wait().expect("it ended");
+                return None;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }
 

@@ -1,7 +1,6 @@
 //! Killed at every call, and run again.
 
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::process::{Child, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -36,26 +35,11 @@ fn killed_at(house: &House, args: &[&str], calls: &Value, nth: usize, when: When
             fault(nth + 1, "stall")
         }
     };
-    let mut child = start(house, args);
-    let was_hit = loop {
-        if let Some(ended) = child.try_wait().expect("it can be waited for") {
-            assert!(ended.success() || when == When::After, "{calls} {nth}");
-            break false;
-        }
-        let fault = house
-            .place
-            .control("GET", &format!("faults/{last}"), json!(null));
-        if fault["applied"] == 1 {
-            break true;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    if was_hit {
-        child.kill().expect("it is there");
-        child.wait().expect("it ended");
-    }
+    let ended = house.kill_at(start(house, args), last);
+    let is_good = |ended: &ExitStatus| ended.success() || when == When::After;
+    assert!(ended.as_ref().is_none_or(is_good), "{calls} {nth}");
     house.place.control("DELETE", "faults", json!(null));
-    was_hit
+    ended.is_none()
 }
 
 fn start(house: &House, args: &[&str]) -> Child {

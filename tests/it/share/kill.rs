@@ -1,7 +1,6 @@
 //! `share apply`, killed at each call and run again.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -20,7 +19,7 @@ fn killed_at(street: &Street, calls: &Value, nth: usize, is_done: bool) -> bool 
     }
     rule["action"] = json!("stall");
     let last = street.house.place.fault(rule);
-    let mut child = street
+    let run = street
         .house
         .program()
         .args(["share", "apply", "--yes", "-q"])
@@ -28,26 +27,10 @@ fn killed_at(street: &Street, calls: &Value, nth: usize, is_done: bool) -> bool 
         .stderr(Stdio::null())
         .spawn()
         .expect("it starts");
-    let was_hit = loop {
-        if let Some(ended) = child.try_wait().expect("it can be waited for") {
-            assert!(ended.success(), "{calls} {nth}");
-            break false;
-        }
-        let fault = street
-            .house
-            .place
-            .control("GET", &format!("faults/{last}"), json!(null));
-        if fault["applied"] == 1 {
-            break true;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    if was_hit {
-        child.kill().expect("it is there");
-        child.wait().expect("it ended");
-    }
+    let ended = street.house.kill_at(run, last);
+    assert!(ended.is_none_or(|ended| ended.success()), "{calls} {nth}");
     street.house.place.control("DELETE", "faults", json!(null));
-    was_hit
+    ended.is_none()
 }
 
 /// Two releases and four customers, one of whom goes: things are given and taken away in each run.
