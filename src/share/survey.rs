@@ -115,12 +115,6 @@ pub async fn survey(job: &Job<'_>, bucket: &Bucket) -> Result<Survey, ShareError
         regions: &job.publisher.regions,
     };
     let desired = desired::desired(job.customers, known, now);
-    for customer in &desired.unsure {
-        job.progress.say(format!(
-            "warning: what {customer} is to get is not known from {}: nothing is taken from it",
-            bucket.url("channels/")
-        ));
-    }
     let regions = places(job, &desired, &record);
     job.progress.say(format!(
         "reading who has access, in {} Regions",
@@ -137,7 +131,6 @@ pub async fn survey(job: &Job<'_>, bucket: &Bucket) -> Result<Survey, ShareError
     let owners = Owners::new(job.customers, &record);
     let terms = Terms {
         owners: &owners,
-        unsure: &desired.unsure,
         publisher: &job.publisher.name,
         account: job.aws.account(),
         principal: &job.aws.identity().arn,

@@ -28,6 +28,8 @@ pub struct Plan {
     pub unknown: BTreeSet<Unknown>,
     /// What customers are to get and cannot.
     pub missing: BTreeSet<Missing>,
+    /// Customers of whom it is not known what they are to get: nothing is taken from them.
+    pub unsure: BTreeSet<String>,
     /// What must not be done; nothing is changed in these Regions.
     pub refused: Vec<Refused>,
 }
@@ -158,8 +160,6 @@ pub struct Refused {
 pub struct Terms<'a> {
     /// Whose accounts are whose.
     pub owners: &'a Owners,
-    /// Customers from whom nothing is taken.
-    pub unsure: &'a BTreeSet<String>,
     /// The publisher's name.
     pub publisher: &'a str,
     /// The publisher's account.
@@ -181,11 +181,13 @@ impl Plan {
     ) -> Plan {
         let mut plan = Plan {
             missing: desired.missing.clone(),
+            unsure: desired.unsure.clone(),
             ..Plan::default()
         };
         for (region, present) in present {
-            let desired = desired.regions.get(region).cloned().unwrap_or_default();
-            region::Planner::new(region, &desired, present, terms).add_to(&mut plan);
+            let wanted = desired.regions.get(region).cloned().unwrap_or_default();
+            let planner = region::Planner::new(region, &wanted, present, &desired.unsure, terms);
+            planner.add_to(&mut plan);
         }
         plan
     }

@@ -27,6 +27,7 @@ pub(super) struct Planner<'a> {
     region: &'a Region,
     desired: &'a DesiredRegion,
     present: &'a PresentRegion,
+    unsure: &'a BTreeSet<String>,
     terms: Terms<'a>,
     plan: RegionPlan,
     unknown: BTreeSet<Unknown>,
@@ -39,12 +40,14 @@ impl<'a> Planner<'a> {
         region: &'a Region,
         desired: &'a DesiredRegion,
         present: &'a PresentRegion,
+        unsure: &'a BTreeSet<String>,
         terms: Terms<'a>,
     ) -> Planner<'a> {
         Planner {
             region,
             desired,
             present,
+            unsure,
             terms,
             plan: RegionPlan::default(),
             unknown: BTreeSet::new(),
@@ -361,7 +364,7 @@ impl<'a> Planner<'a> {
         removable: bool,
     ) -> bool {
         if let Some(owner) = owner {
-            return !self.terms.unsure.contains(owner);
+            return !self.unsure.contains(owner);
         }
         self.unknown.insert(Unknown {
             who,

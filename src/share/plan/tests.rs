@@ -205,7 +205,6 @@ fn plan(desired: &Desired, world: &World, owners: &Owners, remove_unknown: bool)
     let account = OWN.parse().expect("an account");
     let terms = Terms {
         owners,
-        unsure: &desired.unsure,
         publisher: "tests",
         account: &account,
         principal: "arn:aws:iam::111122223333:user/r",
@@ -428,6 +427,9 @@ fn who_is_to_get_what_nobody_knows_loses_nothing() {
         );
         let plan = plan(&desired, &world, &owners, false);
         assert!(plan.regions.is_empty(), "{plan:#?}");
+        let told = Told::new(&plan, &owners, BTreeMap::new());
+        assert_eq!(told.unsure, ["acme", "globex"]);
+        assert!(text::plan(&told).contains("unsure: what acme is to get"));
     }
 }
 

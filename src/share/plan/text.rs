@@ -42,6 +42,12 @@ pub fn plan(told: &Told) -> String {
             missing.customer, missing.release, missing.region, missing.why
         );
     }
+    for customer in &told.unsure {
+        let _ = writeln!(
+            text,
+            "unsure: what {customer} is to get is not known (a manifest is gone, or none of its channels is there): nothing is taken from it"
+        );
+    }
     for refused in &told.refused {
         let Refused {
             region,

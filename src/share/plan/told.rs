@@ -19,6 +19,9 @@ pub struct Told {
     pub unknown: Vec<Unknown>,
     /// What customers are to get and cannot.
     pub missing: Vec<Missing>,
+    /// Customers of whom it is not known what they are to get: a manifest is gone, or none of their
+    /// channels is there. Nothing is taken from them.
+    pub unsure: Vec<String>,
     /// What must not be done.
     pub refused: Vec<Refused>,
     /// Regions whose state could not be read, or in which something could not be changed.
@@ -85,6 +88,7 @@ impl Told {
             changes,
             unknown: plan.unknown.iter().cloned().collect(),
             missing: plan.missing.iter().cloned().collect(),
+            unsure: plan.unsure.iter().cloned().collect(),
             refused: plan.refused.clone(),
             failed,
         }
