@@ -11,9 +11,12 @@ use crate::share::desired::{DesiredKey, DesiredRegion, Missing};
 use crate::share::policy::{MOST_BYTES, User, tag};
 use crate::share::present::{PresentKey, PresentRegion};
 
+/// What the names of all publishers' grants begin with.
+const GRANTS: &str = "alpine-ami-share/";
+
 /// What the names of a publisher's grants begin with.
 fn grants_of(publisher: &str) -> String {
-    format!("alpine-ami-share/{}/", tag(publisher))
+    format!("{GRANTS}{}/", tag(publisher))
 }
 
 /// The name of a publisher's grant for a role: AWS gives a grant of a name once.
@@ -209,10 +212,13 @@ impl<'a> Planner<'a> {
         {
             return false;
         }
-        let is_ours = grant
-            .name
-            .as_deref()
-            .is_some_and(|name| name.starts_with(&grants_of(self.terms.publisher)));
+        let is_named = |begin: &str| {
+            let name = grant.name.as_deref();
+            name.is_some_and(|name| name.starts_with(begin))
+        };
+        let is_ours = is_named(&grants_of(self.terms.publisher));
+        // Another publisher may share the key, and have the same customers.
+        let is_anothers = is_named(GRANTS) && !is_ours;
         let keeps = account.is_some_and(|account| {
             let by_role = wanted.roles.iter().any(|role| role.account() == account);
             by_role || wanted.users.contains(&User::Account(account))
@@ -231,7 +237,7 @@ impl<'a> Planner<'a> {
             key: key.clone(),
             grant: grant.id.clone(),
         };
-        let removable = is_ours || !has_groups;
+        let removable = is_ours || !(has_groups || is_anothers);
         let owner = owner.filter(|_| removable);
         self.is_taken(owner, grant.grantee.clone(), access, removable)
     }
@@ -258,12 +264,6 @@ impl<'a> Planner<'a> {
             }
             if !removed.is_empty() {
                 removals.push(change(removed));
-            }
-        }
-        for snapshot in desired.snapshots.keys() {
-            if !present.snapshots.contains_key(snapshot) {
-                // The AMI is missing then too, which says it.
-                tracing::debug!("{snapshot} in {} is not there", self.region);
             }
         }
     }

@@ -392,6 +392,28 @@ channels = ["stable"]
     assert_eq!(world.0, World::new(1).0);
 }
 
+/// Another publisher may share the key, and have the same customer: what it has granted stays.
+#[test]
+fn grants_of_another_publisher_stay() {
+    let customers = read(TWO);
+    let record = Record::default().with(&customers, &BTreeSet::new(), NOW);
+    let owners = Owners::new(&[], &record);
+    let mut world = World::new(1);
+    let role: RoleArn = "arn:aws:iam::000000000009:role/node"
+        .parse()
+        .expect("a role");
+    for (region, here) in &mut world.0 {
+        let key = here.keys.get_mut(&key(region.as_str())).expect("a key");
+        let name = grant_name("staging", &role);
+        key.grants.push(grant("g", role.as_str(), Some(&name)));
+    }
+    for remove_unknown in [false, true] {
+        let plan = plan(&Desired::default(), &world, &owners, remove_unknown);
+        assert!(plan.regions.is_empty(), "{plan:#?}");
+        assert_eq!(plan.unknown.len(), REGIONS.len());
+    }
+}
+
 /// A manifest that is gone, or channels that are not there, take nothing from anybody.
 #[test]
 fn who_is_to_get_what_nobody_knows_loses_nothing() {
