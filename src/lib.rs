@@ -24,6 +24,7 @@
 //! | [`channels`] | which release is in which channel, and which were |
 //! | [`share`] | who gets what of it |
 //! | [`list`] | what a customer can launch |
+//! | [`release`] | the catalog as a web page |
 //! | [`diff`] | what two images, releases or AMIs differ in |
 //! | [`doctor`] | what works here and in AWS, what does not, the least IAM policy |
 //! | [`sandbox`] | a local AWS: endpoint, services, block data, machines, faults |
@@ -54,6 +55,7 @@ pub mod overlay;
 pub mod plan;
 pub mod profile;
 pub mod publish;
+pub mod release;
 pub mod sandbox;
 pub mod share;
 mod text_form;
