@@ -25,6 +25,7 @@
 //! | [`share`] | who gets what of it |
 //! | [`release`] | promoted, rolled back, withdrawn, verified |
 //! | [`list`] | what a customer can launch |
+//! | [`release`] | the catalog as a web page |
 //! | [`diff`] | what two images, releases or AMIs differ in |
 //! | [`doctor`] | what works here and in AWS, what does not, the least IAM policy |
 //! | [`sandbox`] | a local AWS: endpoint, services, block data, machines, faults |

@@ -7,7 +7,7 @@
 //! | [`promote`](mod@promote), [`rollback`](mod@rollback) | into a channel; back to what was there before |
 //! | [`access`] | customers' access, given before a pointer is moved and taken after |
 //! | [`withdraw`] | nobody is to use a release any more |
-//! | [`catalog`] | what customers read besides the channels themselves |
+//! | [`catalog`], [`page`] | what customers read besides the channels themselves |
 //! | [`verify`](mod@verify) | whether an AMI is what the publisher signed |
 //! | [`error`] | why nothing was moved |
 
@@ -16,4 +16,8 @@ pub mod catalog;
 pub mod desk;
 pub mod error;
 pub mod gate;
+pub mod page;
 pub mod promote;
+pub mod rollback;
+pub mod verify;
+pub mod withdraw;
