@@ -11,9 +11,11 @@ mod profile;
 mod promote;
 mod publish;
 mod render;
+mod rollback;
 mod sandbox;
 mod share;
 mod test;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -86,6 +88,10 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Bring a release into a channel
     Promote(promote::PromoteArgs),
+    /// Bring a channel back to what was there before
+    Rollback(rollback::RollbackArgs),
+    /// Verify that an AMI, or a file, is what the publisher signed
+    Verify(verify::VerifyArgs),
     /// Share releases with customers: add, remove, plan, apply
     Share(share::ShareArgs),
     /// List the AMIs that this account can launch, a publisher's or its own
@@ -190,6 +196,8 @@ impl Cli {
             Command::Diff(args) => args.run(ui, &config()?),
             Command::Publish(args) => args.run(ui, &config()?),
             Command::Promote(args) => args.run(ui, &config()?),
+            Command::Rollback(args) => args.run(ui, &config()?),
+            Command::Verify(args) => args.run(ui, &config()?),
             Command::Share(args) => args.run(ui, &config()?),
             Command::List(args) => args.run(ui, &config()?),
             Command::Doctor(args) => args.run(ui, &config()?),

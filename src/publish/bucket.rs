@@ -230,14 +230,30 @@ impl Bucket {
         manifest: ReleaseManifest,
     ) -> Result<(), BucketError> {
         let key = keys::manifest(&manifest.release);
+        match self.try_replace(stored, manifest).await? {
+            true => Ok(()),
+            false => Err(self.contended(&key)),
+        }
+    }
+
+    /// The same, for who has no lease: false where somebody else has written it meanwhile.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub(crate) async fn try_replace(
+        &self,
+        stored: &mut Stored,
+        manifest: ReleaseManifest,
+    ) -> Result<bool, BucketError> {
         let condition = Condition::Unchanged(stored.etag.clone());
-        match self.write(manifest, &condition).await? {
+        let written = self.write(manifest, &condition).await?;
+        Ok(match written {
             Some(written) => {
                 *stored = written;
-                Ok(())
+                true
             }
-            None => Err(self.contended(&key)),
-        }
+            None => false,
+        })
     }
 
     async fn write(

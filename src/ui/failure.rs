@@ -23,10 +23,12 @@ use crate::profile::ProfileError;
 use crate::publish::PublishError;
 use crate::publish::complete::SettingsError;
 use crate::release::error::ReleaseError;
+use crate::release::verify::VerifyError;
 use crate::sandbox::SandboxError;
 use crate::sandbox::server::EnvironmentError;
 use crate::share::customers::error::EditError;
 use crate::share::error::ShareError;
+use crate::sign::SignError;
 use crate::vm::VmError;
 use crate::{diff, publish};
 
@@ -208,6 +210,16 @@ impl From<diff::subject::SubjectError> for Failure {
     }
 }
 
+impl From<SignError> for Failure {
+    fn from(error: SignError) -> Failure {
+        let advice = Some(error.advice());
+        match error.is_bad_input() {
+            true => Failure::bad_input(error, advice),
+            false => Failure::failed(error, advice),
+        }
+    }
+}
+
 impl From<ChannelNameError> for Failure {
     fn from(error: ChannelNameError) -> Failure {
         let advice = error.advice();
@@ -236,6 +248,7 @@ from_errors!(
     ListError,
     LoadError,
     ReleaseError,
+    VerifyError,
     PublishError,
     ShareError
 );

@@ -92,8 +92,14 @@ fn release<'a>(
         channel: holds.next().map(|channel| channel.name.as_str()),
         deprecated: of.condition != Condition::Good,
         signed: of.signed,
-        regions: regions.map(|(region, place)| (region, &place.ami)).collect(),
-        packages: of.packages.iter().map(|package| positions[package]).collect(),
+        regions: regions
+            .map(|(region, place)| (region, &place.ami))
+            .collect(),
+        packages: of
+            .packages
+            .iter()
+            .map(|package| positions[package])
+            .collect(),
         words: found_by(id, of, data),
     }
 }
@@ -101,7 +107,9 @@ fn release<'a>(
 fn found_by(id: &ReleaseId, of: &PageRelease, data: &PageData) -> String {
     let stays = data.channels.iter().flat_map(|channel| &channel.stays);
     let changes = stays.filter(|stay| stay.release == *id);
-    let fixed = changes.filter_map(|stay| stay.changes.as_ref()).flat_map(|one| &one.fixed);
+    let fixed = changes
+        .filter_map(|stay| stay.changes.as_ref())
+        .flat_map(|one| &one.fixed);
     let mut words: Vec<&str> = Vec::new();
     words.extend(of.sha256.as_deref());
     words.extend(of.kernel.as_deref());

@@ -8,7 +8,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
 use super::data::{
-    Condition, MoveKind, PageChannel, PageChanges, PageData, PageKey, PageMove, PageRelease,
+    Condition, MoveKind, PageChanges, PageChannel, PageData, PageKey, PageMove, PageRelease,
     PageStay,
 };
 use crate::list::rows::by_version;
@@ -204,7 +204,10 @@ fn channel(channel: &PageChannel, data: &PageData) -> ChannelView {
         let line = |stay: &PageStay| (stay.release.line.profile.clone(), stay.release.line.arch);
         let versions = by_version(&b.release.line.version, &a.release.line.version);
         let (left, right) = (line(a), line(b));
-        left.0.cmp(&right.0).then(versions).then(left.1.cmp(&right.1))
+        left.0
+            .cmp(&right.0)
+            .then(versions)
+            .then(left.1.cmp(&right.1))
     });
     let mut history: Vec<_> = channel.history.iter().collect();
     history.sort_by_key(|step| std::cmp::Reverse(step.at));
@@ -269,7 +272,11 @@ fn link(release: &ReleaseId, data: &PageData) -> Link {
 
 fn view(release: &ReleaseId, of: &PageRelease, data: &PageData) -> ReleaseView {
     let (condition, reason) = condition(&of.condition);
-    let firmware: Vec<_> = of.firmware.iter().map(|one| one.as_str().to_uppercase()).collect();
+    let firmware: Vec<_> = of
+        .firmware
+        .iter()
+        .map(|one| one.as_str().to_uppercase())
+        .collect();
     let regions = of.regions.iter().map(|(region, place)| PlaceView {
         region: region.to_string(),
         ami: place.ami.to_string(),
@@ -317,7 +324,8 @@ fn of_release<'a>(
     data: &'a PageData,
 ) -> impl Iterator<Item = (&'a str, &'a PageStay)> {
     let channels = data.channels.iter().rev();
-    let stays = channels.flat_map(|channel| channel.stays.iter().map(|stay| (&*channel.name, stay)));
+    let stays =
+        channels.flat_map(|channel| channel.stays.iter().map(|stay| (&*channel.name, stay)));
     stays.filter(move |(_, stay)| stay.release == *release)
 }
 
@@ -347,8 +355,16 @@ fn count(changes: &PageChanges) -> usize {
 
 fn summary(changes: &PageChanges) -> String {
     let parts = [
-        (changes.fixed.len(), "vulnerabilities fixed", "vulnerability fixed"),
-        (changes.upgraded.len(), "packages upgraded", "package upgraded"),
+        (
+            changes.fixed.len(),
+            "vulnerabilities fixed",
+            "vulnerability fixed",
+        ),
+        (
+            changes.upgraded.len(),
+            "packages upgraded",
+            "package upgraded",
+        ),
         (changes.added.len(), "added", "added"),
         (changes.removed.len(), "removed", "removed"),
     ];
@@ -424,14 +440,19 @@ fn short_principal(principal: &str) -> String {
         false => principal,
     };
     let kinds = ["assumed-role/", "federated-user/", "user/", "role/"];
-    let name = kinds.iter().find_map(|kind| name.strip_prefix(kind)).unwrap_or(name);
+    let name = kinds
+        .iter()
+        .find_map(|kind| name.strip_prefix(kind))
+        .unwrap_or(name);
     name.to_owned()
 }
 
 fn when(at: OffsetDateTime) -> When {
     let at = at.to_offset(UtcOffset::UTC);
     let at = at.replace_nanosecond(0).expect("zero is a nanosecond");
-    let day = at.format(format_description!("[day padding:none] [month repr:short] [year]"));
+    let day = at.format(format_description!(
+        "[day padding:none] [month repr:short] [year]"
+    ));
     let full = at.format(format_description!(
         "[day padding:none] [month repr:long] [year], [hour]:[minute] UTC"
     ));
@@ -470,7 +491,10 @@ mod tests {
     #[test]
     fn principals_are_named_shortly() {
         let cases = [
-            ("arn:aws:sts::111122223333:assumed-role/publisher/nightly", "publisher/nightly"),
+            (
+                "arn:aws:sts::111122223333:assumed-role/publisher/nightly",
+                "publisher/nightly",
+            ),
             ("arn:aws:iam::111122223333:user/team/ann", "team/ann"),
             ("arn:aws:iam::111122223333:root", "root"),
             ("arn:aws", "arn:aws"),
@@ -488,7 +512,11 @@ mod tests {
         let when = when(at);
         assert_eq!(
             (&*when.iso, &*when.day, &*when.full),
-            ("2026-01-31T23:30:12Z", "31 Jan 2026", "31 January 2026, 23:30 UTC")
+            (
+                "2026-01-31T23:30:12Z",
+                "31 Jan 2026",
+                "31 January 2026, 23:30 UTC"
+            )
         );
     }
 }
