@@ -220,7 +220,7 @@
           "}", "", "# main.tf", "variable \"alpine_ami\" {", "  type = map(map(string))", "}", "",
           `# image_id = var.alpine_ami[${JSON.stringify(region)}][${JSON.stringify(line)}]`, "",
           "# or without the variable:", `data "aws_ami" "${word}" {`, `  owners = [${JSON.stringify(data.account)}]`,
-          ...(of.deprecated ? ["  include_deprecated = true"] : []),
+          ...(of.condition === "deprecated" ? ["  include_deprecated = true"] : []),
           "  filter {", "    name   = \"name\"", `    values = [${JSON.stringify(of.name)}]`, "  }", "}"].join("\n"),
       },
       {
@@ -236,7 +236,8 @@
         words: `Prints the id of what is in ${of.channel} at the time, for scripts that follow the channel.`,
         text: ["alpine-ami list \\", `  --publisher ${quoted(data.account)} \\`, `  --profile ${quoted(of.profile)} \\`,
           `  --version ${quoted(of.version)} \\`, `  --arch ${quoted(of.arch)} \\`,
-          `  --channel ${quoted(of.channel)} \\`, `  --region ${quoted(region)} \\`, "  --id"].join("\n"),
+          `  --channel ${quoted(of.channel)} \\`, `  --catalog ${quoted(data.catalog)} \\`,
+          `  --region ${quoted(region)} \\`, "  --id"].join("\n"),
       });
     }
     return found;
@@ -252,6 +253,8 @@
     [panel.id, select.id] = [`panel-${id}`, `region-${id}`];
     label.htmlFor = select.id;
     label.textContent = "Region";
+    // Nobody is to be helped into what was taken back; whose it was can still be checked.
+    one("section", place).hidden = data.releases[id].condition === "withdrawn";
     select.append(...names.map((name) => make("option", name)));
     let current = recall("way");
 

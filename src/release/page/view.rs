@@ -8,8 +8,7 @@ use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
 use super::data::{
-    Condition, MoveKind, PageChannel, PageChanges, PageData, PageKey, PageMove, PageRelease,
-    PageStay,
+    MoveKind, PageChanges, PageChannel, PageData, PageKey, PageMove, PageRelease, PageStay,
 };
 use crate::list::rows::by_version;
 use crate::publish::release::ReleaseId;
@@ -204,7 +203,10 @@ fn channel(channel: &PageChannel, data: &PageData) -> ChannelView {
         let line = |stay: &PageStay| (stay.release.line.profile.clone(), stay.release.line.arch);
         let versions = by_version(&b.release.line.version, &a.release.line.version);
         let (left, right) = (line(a), line(b));
-        left.0.cmp(&right.0).then(versions).then(left.1.cmp(&right.1))
+        left.0
+            .cmp(&right.0)
+            .then(versions)
+            .then(left.1.cmp(&right.1))
     });
     let mut history: Vec<_> = channel.history.iter().collect();
     history.sort_by_key(|step| std::cmp::Reverse(step.at));
@@ -238,7 +240,7 @@ fn row(
             kernel: of.kernel.clone(),
             regions: of.regions.len(),
             signed: of.signed,
-            condition: condition(&of.condition).0,
+            condition: of.condition.as_str(),
         }),
     }
 }
@@ -256,7 +258,7 @@ fn happened(step: &PageMove, data: &PageData) -> MoveView {
         release: link(&step.release, data),
         before: step.before.as_ref().map(|before| link(before, data)),
         by: short_principal(&step.by),
-        reason: said(step.reason.as_ref()),
+        reason: said(step.reason.as_deref()),
     }
 }
 
@@ -268,8 +270,11 @@ fn link(release: &ReleaseId, data: &PageData) -> Link {
 }
 
 fn view(release: &ReleaseId, of: &PageRelease, data: &PageData) -> ReleaseView {
-    let (condition, reason) = condition(&of.condition);
-    let firmware: Vec<_> = of.firmware.iter().map(|one| one.as_str().to_uppercase()).collect();
+    let firmware: Vec<_> = of
+        .firmware
+        .iter()
+        .map(|one| one.as_str().to_uppercase())
+        .collect();
     let regions = of.regions.iter().map(|(region, place)| PlaceView {
         region: region.to_string(),
         ami: place.ami.to_string(),
@@ -291,8 +296,8 @@ fn view(release: &ReleaseId, of: &PageRelease, data: &PageData) -> ReleaseView {
         used: of.used_bytes.map(bytes),
         sha256: of.sha256.clone(),
         signed: of.signed,
-        condition,
-        condition_reason: said(reason),
+        condition: of.condition.as_str(),
+        condition_reason: said(of.condition.reason()),
         regions: regions.collect(),
         stays: stays(release, data),
         changes: changes(release, data),
@@ -306,7 +311,7 @@ fn stays(release: &ReleaseId, data: &PageData) -> Vec<StayView> {
         channel: channel.to_owned(),
         since: when(stay.since),
         by: stay.by.clone(),
-        reason: said(stay.reason.as_ref()),
+        reason: said(stay.reason.as_deref()),
     });
     all.collect()
 }
@@ -317,7 +322,8 @@ fn of_release<'a>(
     data: &'a PageData,
 ) -> impl Iterator<Item = (&'a str, &'a PageStay)> {
     let channels = data.channels.iter().rev();
-    let stays = channels.flat_map(|channel| channel.stays.iter().map(|stay| (&*channel.name, stay)));
+    let stays =
+        channels.flat_map(|channel| channel.stays.iter().map(|stay| (&*channel.name, stay)));
     stays.filter(move |(_, stay)| stay.release == *release)
 }
 
@@ -347,8 +353,16 @@ fn count(changes: &PageChanges) -> usize {
 
 fn summary(changes: &PageChanges) -> String {
     let parts = [
-        (changes.fixed.len(), "vulnerabilities fixed", "vulnerability fixed"),
-        (changes.upgraded.len(), "packages upgraded", "package upgraded"),
+        (
+            changes.fixed.len(),
+            "vulnerabilities fixed",
+            "vulnerability fixed",
+        ),
+        (
+            changes.upgraded.len(),
+            "packages upgraded",
+            "package upgraded",
+        ),
         (changes.added.len(), "added", "added"),
         (changes.removed.len(), "removed", "removed"),
     ];
@@ -404,17 +418,10 @@ fn is_safe(href: &str) -> bool {
     is_plain && !href.starts_with("//") && (href.starts_with("https://") || !word.contains(':'))
 }
 
-fn condition(condition: &Condition) -> (&'static str, Option<&String>) {
-    match condition {
-        Condition::Good => ("good", None),
-        Condition::Deprecated { reason } => ("deprecated", reason.as_ref()),
-        Condition::Withdrawn { reason } => ("withdrawn", reason.as_ref()),
-    }
-}
-
 /// An empty reason is none.
-fn said(reason: Option<&String>) -> Option<String> {
-    reason.filter(|text| !text.trim().is_empty()).cloned()
+fn said(reason: Option<&str>) -> Option<String> {
+    let told = reason.filter(|text| !text.trim().is_empty());
+    told.map(str::to_owned)
 }
 
 /// `arn:aws:sts::111122223333:assumed-role/publisher/nightly` is `publisher/nightly`.
@@ -424,14 +431,19 @@ fn short_principal(principal: &str) -> String {
         false => principal,
     };
     let kinds = ["assumed-role/", "federated-user/", "user/", "role/"];
-    let name = kinds.iter().find_map(|kind| name.strip_prefix(kind)).unwrap_or(name);
+    let name = kinds
+        .iter()
+        .find_map(|kind| name.strip_prefix(kind))
+        .unwrap_or(name);
     name.to_owned()
 }
 
 fn when(at: OffsetDateTime) -> When {
     let at = at.to_offset(UtcOffset::UTC);
     let at = at.replace_nanosecond(0).expect("zero is a nanosecond");
-    let day = at.format(format_description!("[day padding:none] [month repr:short] [year]"));
+    let day = at.format(format_description!(
+        "[day padding:none] [month repr:short] [year]"
+    ));
     let full = at.format(format_description!(
         "[day padding:none] [month repr:long] [year], [hour]:[minute] UTC"
     ));
@@ -470,7 +482,10 @@ mod tests {
     #[test]
     fn principals_are_named_shortly() {
         let cases = [
-            ("arn:aws:sts::111122223333:assumed-role/publisher/nightly", "publisher/nightly"),
+            (
+                "arn:aws:sts::111122223333:assumed-role/publisher/nightly",
+                "publisher/nightly",
+            ),
             ("arn:aws:iam::111122223333:user/team/ann", "team/ann"),
             ("arn:aws:iam::111122223333:root", "root"),
             ("arn:aws", "arn:aws"),
@@ -488,7 +503,11 @@ mod tests {
         let when = when(at);
         assert_eq!(
             (&*when.iso, &*when.day, &*when.full),
-            ("2026-01-31T23:30:12Z", "31 Jan 2026", "31 January 2026, 23:30 UTC")
+            (
+                "2026-01-31T23:30:12Z",
+                "31 Jan 2026",
+                "31 January 2026, 23:30 UTC"
+            )
         );
     }
 }

@@ -50,7 +50,10 @@ fn check(name: &str) {
     let failed = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}:\n{said}{failed}");
     // The driver counts what it looked at: a check that looks at nothing is none.
-    let looked = said.trim().strip_prefix("looked at ").map(str::parse::<u32>);
+    let looked = said
+        .trim()
+        .strip_prefix("looked at ")
+        .map(str::parse::<u32>);
     assert!(matches!(looked, Some(Ok(1..))), "{name}: {said}{failed}");
 }
 

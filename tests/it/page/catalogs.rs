@@ -37,7 +37,12 @@ const PACKAGES: [(&str, &str, &str, u64); 24] = [
     ("alpine-base", "3.15.11-r0", "MIT", 4096),
     ("alpine-baselayout", "3.2.0-r18", "GPL-2.0-only", 339_968),
     ("apk-tools", "2.12.7-r3", "GPL-2.0-only", 315_392),
-    ("aws-iam-authenticator", "0.5.7-r0", "Apache-2.0", 41_889_792),
+    (
+        "aws-iam-authenticator",
+        "0.5.7-r0",
+        "Apache-2.0",
+        41_889_792,
+    ),
     ("bash", "5.1.16-r0", "GPL-3.0-or-later", 1_298_432),
     ("busybox", "1.34.1-r7", "GPL-2.0-only", 954_368),
     ("ca-certificates", "20230506-r0", "MPL-2.0 AND MIT", 696_320),
@@ -46,9 +51,19 @@ const PACKAGES: [(&str, &str, &str, u64); 24] = [
     ("conmon", "2.0.32-r0", "Apache-2.0", 131_072),
     ("cri-o", "1.22.3-r1", "Apache-2.0", 58_982_400),
     ("cri-tools", "1.22.0-r0", "Apache-2.0", 49_283_072),
-    ("crun", "1.4.3-r0", "GPL-2.0-or-later AND LGPL-2.1-or-later", 290_816),
+    (
+        "crun",
+        "1.4.3-r0",
+        "GPL-2.0-or-later AND LGPL-2.1-or-later",
+        290_816,
+    ),
     ("curl", "8.5.0-r0", "curl", 262_144),
-    ("e2fsprogs", "1.46.4-r0", "GPL-2.0-or-later AND LGPL-2.0-or-later AND BSD-3-Clause AND MIT", 700_416),
+    (
+        "e2fsprogs",
+        "1.46.4-r0",
+        "GPL-2.0-or-later AND LGPL-2.0-or-later AND BSD-3-Clause AND MIT",
+        700_416,
+    ),
     ("iptables", "1.8.7-r1", "GPL-2.0-or-later", 454_656),
     ("jq", "1.6-r1", "MIT", 692_224),
     ("kubelet", "1.22.8-r0", "Apache-2.0", 116_412_416),
@@ -67,24 +82,68 @@ pub fn full() -> PageData {
     for arch in ["x86_64", "aarch64"] {
         for (profile, version, packages) in [("kubezero", "1.22.8", 168), ("base", "3.15.11", 41)] {
             for day in [3, 10, 17, 18] {
-                catalog.release(&format!("{profile}-{version}-{arch}-202611{day:02}.1"), packages);
+                catalog.release(
+                    &format!("{profile}-{version}-{arch}-202611{day:02}.1"),
+                    packages,
+                );
             }
             let id = |day: u8| format!("{profile}-{version}-{arch}-202611{day:02}.1");
             catalog.promote("nightly", &id(18), Some(&id(17)), None);
-            catalog.promote("candidate", &id(17), Some(&id(10)), Some("A week of nightlies without a failed test"));
-            catalog.promote("stable", &id(10), Some(&id(3)), Some("Mends OpenSSL; ran in candidate for seven days"));
+            catalog.promote(
+                "candidate",
+                &id(17),
+                Some(&id(10)),
+                Some("A week of nightlies without a failed test"),
+            );
+            catalog.promote(
+                "stable",
+                &id(10),
+                Some(&id(3)),
+                Some("Mends OpenSSL; ran in candidate for seven days"),
+            );
         }
     }
     let bad = "kubezero-1.22.8-x86_64-20261117.1";
-    catalog.condition(bad, Condition::Deprecated { reason: Some("Superseded by 20261118.1".to_owned()) });
+    catalog.condition(
+        bad,
+        Condition::Deprecated {
+            reason: Some("Superseded by 20261118.1".to_owned()),
+        },
+    );
     catalog.release("kubezero-1.22.8-x86_64-20261112.1", 168);
     catalog.condition(
         "kubezero-1.22.8-x86_64-20261112.1",
-        Condition::Withdrawn { reason: Some("Nodes with more than 110 pods lost their network after a restart of crio".to_owned()) },
+        Condition::Withdrawn {
+            reason: Some(
+                "Nodes with more than 110 pods lost their network after a restart of crio"
+                    .to_owned(),
+            ),
+        },
     );
-    catalog.moved("stable", MoveKind::Promoted, "kubezero-1.22.8-x86_64-20261112.1", Some("kubezero-1.22.8-x86_64-20261110.1"), Some("The new conmon"), 12);
-    catalog.moved("stable", MoveKind::RolledBack, "kubezero-1.22.8-x86_64-20261110.1", Some("kubezero-1.22.8-x86_64-20261112.1"), Some("Nodes lose their network"), 13);
-    catalog.moved("stable", MoveKind::Withdrawn, "kubezero-1.22.8-x86_64-20261112.1", None, Some("Nodes with more than 110 pods lost their network after a restart of crio"), 14);
+    catalog.moved(
+        "stable",
+        MoveKind::Promoted,
+        "kubezero-1.22.8-x86_64-20261112.1",
+        Some("kubezero-1.22.8-x86_64-20261110.1"),
+        Some("The new conmon"),
+        12,
+    );
+    catalog.moved(
+        "stable",
+        MoveKind::RolledBack,
+        "kubezero-1.22.8-x86_64-20261110.1",
+        Some("kubezero-1.22.8-x86_64-20261112.1"),
+        Some("Nodes lose their network"),
+        13,
+    );
+    catalog.moved(
+        "stable",
+        MoveKind::Withdrawn,
+        "kubezero-1.22.8-x86_64-20261112.1",
+        None,
+        Some("Nodes with more than 110 pods lost their network after a restart of crio"),
+        14,
+    );
     catalog.data
 }
 
@@ -131,7 +190,13 @@ pub fn one() -> PageData {
 pub fn many() -> PageData {
     let mut catalog = Catalog::new(&REGIONS);
     for number in 0..50 {
-        let id = |day: u8| format!("node-1.{}.{}-x86_64-202611{day:02}.1", 20 + number / 10, number % 10);
+        let id = |day: u8| {
+            format!(
+                "node-1.{}.{}-x86_64-202611{day:02}.1",
+                20 + number / 10,
+                number % 10
+            )
+        };
         catalog.release(&id(17), 400);
         catalog.promote("stable", &id(17), Some(&id(10)), Some("A new minor"));
         catalog.promote("nightly", &id(17), Some(&id(10)), None);
@@ -145,23 +210,49 @@ pub fn hostile() -> PageData {
     let mut catalog = Catalog::new(&REGIONS[7..9]);
     let id = "kubezero-1.22.8-x86_64-20261118.1";
     catalog.release(id, 3);
-    catalog.promote("stable", id, Some("kubezero-1.22.8-x86_64-20261110.1"), Some(evil));
-    catalog.condition(id, Condition::Withdrawn { reason: Some(evil.to_owned()) });
+    catalog.promote(
+        "stable",
+        id,
+        Some("kubezero-1.22.8-x86_64-20261110.1"),
+        Some(evil),
+    );
+    catalog.condition(
+        id,
+        Condition::Deprecated {
+            reason: Some(evil.to_owned()),
+        },
+    );
     let mut data = catalog.data;
     let text = || evil.to_owned();
     data.publisher = text();
     data.catalog = text();
-    data.key = Some(PageKey { fingerprint: text(), pem: text() });
+    data.key = Some(PageKey {
+        fingerprint: text(),
+        pem: text(),
+    });
     for channel in &mut data.channels {
         channel.name = format!("{}{}", channel.name, evil);
         channel.description = Some(text());
         for stay in &mut channel.stays {
             stay.by = text();
             let changes = stay.changes.as_mut().expect("changes");
-            changes.added[0] = PageVersion { name: text(), version: text() };
-            changes.removed[0] = PageVersion { name: text(), version: text() };
-            changes.upgraded[0] = PageUpgrade { name: text(), from: text(), to: text() };
-            changes.fixed[0] = PageFix { id: text(), package: text() };
+            changes.added[0] = PageVersion {
+                name: text(),
+                version: text(),
+            };
+            changes.removed[0] = PageVersion {
+                name: text(),
+                version: text(),
+            };
+            changes.upgraded[0] = PageUpgrade {
+                name: text(),
+                from: text(),
+                to: text(),
+            };
+            changes.fixed[0] = PageFix {
+                id: text(),
+                package: text(),
+            };
         }
         channel.history.iter_mut().for_each(|step| step.by = text());
     }
@@ -171,7 +262,12 @@ pub fn hostile() -> PageData {
         release.manifest = Some("javascript:document.title='evil'".to_owned());
         release.sbom = Some(format!("sbom.json?{evil}"));
         for package in &mut release.packages {
-            *package = PagePackage { name: text(), version: text(), license: text(), size: 1 };
+            *package = PagePackage {
+                name: text(),
+                version: text(),
+                license: text(),
+                size: 1,
+            };
         }
     }
     data
@@ -193,8 +289,14 @@ impl Catalog {
         };
         let channels = [
             ("nightly", "Every night, as soon as its tests have passed."),
-            ("candidate", "What comes next to stable; for staging clusters."),
-            ("stable", "For production. Kept for 90 days after it was replaced."),
+            (
+                "candidate",
+                "What comes next to stable; for staging clusters.",
+            ),
+            (
+                "stable",
+                "For production. Kept for 90 days after it was replaced.",
+            ),
         ];
         Catalog {
             data: PageData {
@@ -225,7 +327,9 @@ impl Catalog {
         };
         let places = self.regions.iter().enumerate().map(|(at, region)| {
             let hex = format!("{:017x}", number(at as u64));
-            let key = format!("arn:aws:kms:{region}:111122223333:key/mrk-0a1b2c3d4e5f60718293a4b5c6d7e8f9");
+            let key = format!(
+                "arn:aws:kms:{region}:111122223333:key/mrk-0a1b2c3d4e5f60718293a4b5c6d7e8f9"
+            );
             let place = PagePlace {
                 ami: format!("ami-{hex}").parse().expect("an AMI"),
                 snapshot: Some(format!("snap-{hex}").parse().expect("a snapshot")),
@@ -236,14 +340,25 @@ impl Catalog {
         let line = &release.line;
         let has_bios = line.arch.as_str() == "x86_64";
         let page = PageRelease {
-            name: format!("kubezero/{}/{}/alpine-3.15.11/{}/{}.{}", line.profile, line.version, line.arch, release.date, release.number),
+            name: format!(
+                "kubezero/{}/{}/alpine-3.15.11/{}/{}.{}",
+                line.profile, line.version, line.arch, release.date, release.number
+            ),
             alpine: "3.15.11".to_owned(),
             kernel: Some(format!("5.15.{}-0-virt", 140 + day)),
-            firmware: if has_bios { vec![Firmware::Bios, Firmware::Uefi] } else { vec![Firmware::Uefi] },
+            firmware: if has_bios {
+                vec![Firmware::Bios, Firmware::Uefi]
+            } else {
+                vec![Firmware::Uefi]
+            },
             published: at(day, 2),
             image_bytes: Some(2 << 30),
             used_bytes: Some(330_301_440 + u64::try_from(day).expect("a day") * 100_000),
-            sha256: Some((0..4).map(|part| format!("{:016x}", number(100 + part))).collect()),
+            sha256: Some(
+                (0..4)
+                    .map(|part| format!("{:016x}", number(100 + part)))
+                    .collect(),
+            ),
             condition: Condition::Good,
             signed: true,
             regions: places.collect(),
@@ -257,12 +372,18 @@ impl Catalog {
 
     fn condition(&mut self, id: &str, condition: Condition) {
         let id: ReleaseId = id.parse().expect("a release id");
-        self.data.releases.get_mut(&id).expect("a release").condition = condition;
+        self.data
+            .releases
+            .get_mut(&id)
+            .expect("a release")
+            .condition = condition;
     }
 
     fn channel(&mut self, name: &str) -> &mut PageChannel {
         let mut channels = self.data.channels.iter_mut();
-        channels.find(|channel| channel.name == name).expect("a channel")
+        channels
+            .find(|channel| channel.name == name)
+            .expect("a channel")
     }
 
     /// Into a channel, with changes.
@@ -280,7 +401,15 @@ impl Catalog {
         self.moved(channel, MoveKind::Promoted, id, before, reason, day);
     }
 
-    fn moved(&mut self, channel: &str, kind: MoveKind, id: &str, before: Option<&str>, reason: Option<&str>, day: i64) {
+    fn moved(
+        &mut self,
+        channel: &str,
+        kind: MoveKind,
+        id: &str,
+        before: Option<&str>,
+        reason: Option<&str>,
+        day: i64,
+    ) {
         self.channel(channel).history.push(PageMove {
             at: at(day, 4),
             kind,
@@ -305,18 +434,36 @@ fn by(reason: Option<&str>) -> &'static str {
 }
 
 fn package(number: usize) -> PagePackage {
-    let (name, version, license, size) = PACKAGES.get(number).copied().unwrap_or(("lib", "1.0.4-r2", "MIT", 86_016));
+    let (name, version, license, size) = PACKAGES
+        .get(number)
+        .copied()
+        .unwrap_or(("lib", "1.0.4-r2", "MIT", 86_016));
     let name = match number < PACKAGES.len() {
         true => name.to_owned(),
         false => format!("{name}{number}"),
     };
-    PagePackage { name, version: version.to_owned(), license: license.to_owned(), size }
+    PagePackage {
+        name,
+        version: version.to_owned(),
+        license: license.to_owned(),
+        size,
+    }
 }
 
 fn changes(before: &str) -> PageChanges {
-    let version = |(name, version): (&str, &str)| PageVersion { name: name.to_owned(), version: version.to_owned() };
-    let upgrade = |(name, from, to): (&str, &str, &str)| PageUpgrade { name: name.to_owned(), from: from.to_owned(), to: to.to_owned() };
-    let fix = |(id, package): (&str, &str)| PageFix { id: id.to_owned(), package: package.to_owned() };
+    let version = |(name, version): (&str, &str)| PageVersion {
+        name: name.to_owned(),
+        version: version.to_owned(),
+    };
+    let upgrade = |(name, from, to): (&str, &str, &str)| PageUpgrade {
+        name: name.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+    };
+    let fix = |(id, package): (&str, &str)| PageFix {
+        id: id.to_owned(),
+        package: package.to_owned(),
+    };
     let upgraded = [
         ("chrony", "4.0-r5", "4.1-r0"),
         ("conmon", "2.0.30-r0", "2.0.32-r0"),
@@ -324,7 +471,11 @@ fn changes(before: &str) -> PageChanges {
         ("libssl1.1", "1.1.1v-r0", "1.1.1w-r1"),
         ("linux-virt", "5.15.150-r0", "5.15.158-r0"),
     ];
-    let fixed = [("CVE-2023-4807", "libcrypto1.1"), ("CVE-2023-5678", "libcrypto1.1"), ("CVE-2024-26642", "linux-virt")];
+    let fixed = [
+        ("CVE-2023-4807", "libcrypto1.1"),
+        ("CVE-2023-5678", "libcrypto1.1"),
+        ("CVE-2024-26642", "linux-virt"),
+    ];
     PageChanges {
         since: before.parse().expect("a release id"),
         added: vec![version(("ipset", "7.15-r0"))],
