@@ -374,7 +374,9 @@ def a_release_tells_how_to_use_it(house):
         words = shlex.split(text.replace("\\\n", " "))
         evil = words[words.index("--catalog") + 1]
         assert evil.startswith("</script><script>") and evil.endswith("]]>"), words
-        assert words[-1] == "--id" and len(words) == 16, words
+        page.get_by_role("tab", name="Terraform").click()
+        expect(page.get_by_role("tabpanel").locator("pre")).to_contain_text("$${1}")
+        assert words[-1] == "--id" and len(words) == 17, words
     # What is in no channel cannot be followed by one.
     with house.open("full", OLDER) as page:
         expect(page.get_by_role("tab", name="AWS CLI")).to_be_visible()
