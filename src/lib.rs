@@ -22,6 +22,7 @@
 //! | [`aws`] | sessions, a client per service and Region, one retry, waits, tags, tokens |
 //! | [`publish`] | from an image to an encrypted AMI in every Region |
 //! | [`channels`] | which release is in which channel, and which were |
+//! | [`release`] | what becomes of a release after it is published |
 //! | [`share`] | who gets what of it |
 //! | [`list`] | what a customer can launch |
 //! | [`diff`] | what two images, releases or AMIs differ in |
@@ -54,6 +55,7 @@ pub mod overlay;
 pub mod plan;
 pub mod profile;
 pub mod publish;
+pub mod release;
 pub mod sandbox;
 pub mod share;
 mod text_form;

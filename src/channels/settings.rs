@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use crate::release::prune::settings::Keep;
+
 /// The channels of a publisher that names none, from the first to the last.
 pub const DEFAULT: [&str; 3] = ["nightly", "candidate", "stable"];
 
@@ -16,11 +18,14 @@ pub const DEFAULT: [&str; 3] = ["nightly", "candidate", "stable"];
 /// [[channels]]
 /// name = "stable"
 /// ```
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelSettings {
     /// Its name: a word of small letters, digits and `-`.
     pub name: String,
+    /// How long it keeps what was in it.
+    #[serde(default)]
+    pub keep: Keep,
 }
 
 /// Channels that cannot be called so.
@@ -79,7 +84,7 @@ pub fn names(settings: &[ChannelSettings]) -> Result<Vec<String>, ChannelNameErr
     let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let mut seen = BTreeSet::new();
     let mut names = Vec::new();
-    for ChannelSettings { name } in settings {
+    for ChannelSettings { name, .. } in settings {
         if name.is_empty() || !name.bytes().all(is_letter) {
             return Err(ChannelNameError::NoWord(name.clone()));
         }

@@ -94,6 +94,7 @@ fn channels_have_names() {
             .iter()
             .map(|name| ChannelSettings {
                 name: (*name).to_owned(),
+                ..ChannelSettings::default()
             })
             .collect();
         names(&settings)

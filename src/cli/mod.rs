@@ -9,6 +9,7 @@ mod packages;
 mod privileges;
 mod profile;
 mod promote;
+mod prune;
 mod publish;
 mod render;
 mod sandbox;
@@ -86,6 +87,8 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Bring a release into a channel
     Promote(promote::PromoteArgs),
+    /// Retire releases that nobody needs any more; sweep what dead runs left
+    Prune(prune::PruneArgs),
     /// Share releases with customers: add, remove, plan, apply
     Share(share::ShareArgs),
     /// List the AMIs that this account can launch, a publisher's or its own
@@ -190,6 +193,7 @@ impl Cli {
             Command::Diff(args) => args.run(ui, &config()?),
             Command::Publish(args) => args.run(ui, &config()?),
             Command::Promote(args) => args.run(ui, &config()?),
+            Command::Prune(args) => args.run(ui, &config()?),
             Command::Share(args) => args.run(ui, &config()?),
             Command::List(args) => args.run(ui, &config()?),
             Command::Doctor(args) => args.run(ui, &config()?),

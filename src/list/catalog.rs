@@ -207,7 +207,10 @@ fn printable(text: &str) -> String {
 /// It may not.
 pub fn check_name(channel: &str) -> Result<(), ListError> {
     let name = channel.to_owned();
-    names(&[ChannelSettings { name }])?;
+    names(&[ChannelSettings {
+        name,
+        ..ChannelSettings::default()
+    }])?;
     Ok(())
 }
 

@@ -84,6 +84,7 @@ impl Draft {
             blocks: shape.blocks,
             image,
             files: None,
+            retired: None,
         };
         Ok(Draft {
             publisher: job.publisher.name.clone(),

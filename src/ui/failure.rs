@@ -23,6 +23,7 @@ use crate::plan::{PlanError, WriteError};
 use crate::profile::ProfileError;
 use crate::publish::PublishError;
 use crate::publish::complete::SettingsError;
+use crate::release::prune::error::PruneError;
 use crate::sandbox::SandboxError;
 use crate::sandbox::server::EnvironmentError;
 use crate::share::customers::error::EditError;
@@ -236,6 +237,7 @@ from_errors!(
     ListError,
     LoadError,
     PromoteError,
+    PruneError,
     PublishError,
     ShareError
 );

@@ -57,6 +57,7 @@ pub(in crate::publish) fn manifest(release: &ReleaseId, source: &Source) -> Rele
         blocks: None,
         image: None,
         files: None,
+        retired: None,
     }
 }
 
