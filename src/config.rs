@@ -14,6 +14,7 @@ use crate::list::settings::ListSettings;
 use crate::profile::Library;
 use crate::profile::error::{Mistake, toml_mistake};
 use crate::publish::settings::PublishSettings;
+use crate::release::prune::settings::PruneSettings;
 use crate::share::settings::ShareSettings;
 use crate::sign::settings::SigningSettings;
 
@@ -71,6 +72,9 @@ pub struct Config {
     /// Who gets what.
     #[serde(default)]
     pub share: ShareSettings,
+    /// How releases end.
+    #[serde(default)]
+    pub prune: PruneSettings,
     /// What customers list.
     #[serde(default)]
     pub list: ListSettings,

@@ -9,6 +9,7 @@ mod packages;
 mod privileges;
 mod profile;
 mod promote;
+mod prune;
 mod publish;
 mod render;
 mod rollback;
@@ -92,6 +93,8 @@ enum Command {
     Rollback(rollback::RollbackArgs),
     /// Verify that an AMI, or a file, is what the publisher signed
     Verify(verify::VerifyArgs),
+    /// Retire releases that nobody needs any more; sweep what dead runs left
+    Prune(prune::PruneArgs),
     /// Share releases with customers: add, remove, plan, apply
     Share(share::ShareArgs),
     /// List the AMIs that this account can launch, a publisher's or its own
@@ -198,6 +201,7 @@ impl Cli {
             Command::Promote(args) => args.run(ui, &config()?),
             Command::Rollback(args) => args.run(ui, &config()?),
             Command::Verify(args) => args.run(ui, &config()?),
+            Command::Prune(args) => args.run(ui, &config()?),
             Command::Share(args) => args.run(ui, &config()?),
             Command::List(args) => args.run(ui, &config()?),
             Command::Doctor(args) => args.run(ui, &config()?),

@@ -23,6 +23,7 @@ use crate::profile::ProfileError;
 use crate::publish::PublishError;
 use crate::publish::complete::SettingsError;
 use crate::release::error::ReleaseError;
+use crate::release::prune::error::PruneError;
 use crate::release::verify::VerifyError;
 use crate::sandbox::SandboxError;
 use crate::sandbox::server::EnvironmentError;
@@ -249,6 +250,7 @@ from_errors!(
     LoadError,
     ReleaseError,
     VerifyError,
+    PruneError,
     PublishError,
     ShareError
 );
