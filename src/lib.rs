@@ -25,6 +25,7 @@
 //! | [`share`] | who gets what of it |
 //! | [`list`] | what a customer can launch |
 //! | [`diff`] | what two images, releases or AMIs differ in |
+//! | [`nightly`] | the unattended run and its report |
 //! | [`doctor`] | what works here and in AWS, what does not, the least IAM policy |
 //! | [`sandbox`] | a local AWS: endpoint, services, block data, machines, faults |
 //! | [`cli`] | the commands: arguments and output, no logic |
@@ -50,6 +51,7 @@ pub mod doctor;
 pub mod image;
 pub mod interrupt;
 pub mod list;
+pub mod nightly;
 pub mod overlay;
 pub mod plan;
 pub mod profile;
