@@ -10,6 +10,8 @@ use crate::assets::Assets;
 use crate::aws::settings::AwsSettings;
 use crate::builder::ec2::settings::BuildSettings;
 use crate::channels::settings::ChannelSettings;
+use crate::diff::secdb::load::is_address;
+use crate::diff::settings::DiffSettings;
 use crate::list::settings::ListSettings;
 use crate::profile::Library;
 use crate::profile::error::{Mistake, toml_mistake};
@@ -67,6 +69,9 @@ pub struct Config {
     /// Who gets what.
     #[serde(default)]
     pub share: ShareSettings,
+    /// What images are compared with the help of.
+    #[serde(default)]
+    pub diff: DiffSettings,
     /// What customers list.
     #[serde(default)]
     pub list: ListSettings,
@@ -124,6 +129,11 @@ impl Config {
         }
         for worker in config.build.workers.values_mut() {
             *worker = base.join(&*worker);
+        }
+        for source in &mut config.diff.secdb {
+            if !is_address(source) {
+                *source = base.join(&*source).display().to_string();
+            }
         }
         config.share.customers = base.join(&config.share.customers);
         Ok(config)

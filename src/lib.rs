@@ -61,4 +61,5 @@ pub mod share;
 mod text_form;
 pub mod ui;
 pub mod vm;
+mod web;
 pub mod workdir;

@@ -16,6 +16,7 @@ use crate::channels::promote::PromoteError;
 use crate::channels::settings::ChannelNameError;
 use crate::config::ConfigError;
 use crate::diff::load::LoadError;
+use crate::diff::secdb::load::SecdbError;
 use crate::image::install::InstallError;
 use crate::image::manifest::ManifestError;
 use crate::list::ListError;
@@ -237,6 +238,7 @@ from_errors!(
     LoadError,
     PromoteError,
     PublishError,
+    SecdbError,
     ShareError
 );
 
