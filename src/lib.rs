@@ -28,6 +28,7 @@
 //! | [`list`] | what a customer can launch |
 //! | [`release`] | the catalog as a web page |
 //! | [`diff`] | what two images, releases or AMIs differ in |
+//! | [`nightly`] | the unattended run and its report |
 //! | [`doctor`] | what works here and in AWS, what does not, the least IAM policy |
 //! | [`sandbox`] | a local AWS: endpoint, services, block data, machines, faults |
 //! | [`cli`] | the commands: arguments and output, no logic |
@@ -54,6 +55,7 @@ pub mod doctor;
 pub mod image;
 pub mod interrupt;
 pub mod list;
+pub mod nightly;
 pub mod origin;
 pub mod overlay;
 pub mod plan;
@@ -66,4 +68,5 @@ pub mod sign;
 mod text_form;
 pub mod ui;
 pub mod vm;
+mod web;
 pub mod workdir;

@@ -15,6 +15,7 @@ use crate::causes::chain;
 use crate::channels::settings::ChannelNameError;
 use crate::config::ConfigError;
 use crate::diff::load::LoadError;
+use crate::diff::secdb::load::SecdbError;
 use crate::image::install::InstallError;
 use crate::image::manifest::ManifestError;
 use crate::list::ListError;
@@ -252,6 +253,7 @@ from_errors!(
     VerifyError,
     PruneError,
     PublishError,
+    SecdbError,
     ShareError
 );
 

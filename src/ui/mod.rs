@@ -1,6 +1,7 @@
 //! What users see: results on standard output, everything else on standard error.
 
 pub mod failure;
+pub mod markdown;
 pub mod progress;
 pub mod text;
 
