@@ -11,6 +11,7 @@ use crate::aws::settings::AwsSettings;
 use crate::builder::ec2::settings::BuildSettings;
 use crate::channels::settings::ChannelSettings;
 use crate::list::settings::ListSettings;
+use crate::nightly::settings::NightlySettings;
 use crate::profile::Library;
 use crate::profile::error::{Mistake, toml_mistake};
 use crate::publish::settings::PublishSettings;
@@ -70,6 +71,9 @@ pub struct Config {
     /// What customers list.
     #[serde(default)]
     pub list: ListSettings,
+    /// The unattended run.
+    #[serde(default)]
+    pub nightly: NightlySettings,
 }
 
 /// Folders, relative to the configuration's own.

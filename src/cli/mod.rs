@@ -5,6 +5,7 @@ mod diff;
 mod doctor;
 mod internal;
 mod list;
+mod nightly;
 mod packages;
 mod privileges;
 mod profile;
@@ -88,6 +89,8 @@ enum Command {
     Promote(promote::PromoteArgs),
     /// Share releases with customers: add, remove, plan, apply
     Share(share::ShareArgs),
+    /// All of it unattended: lock, build, test, publish, share, promote, prune, report
+    Nightly(nightly::NightlyArgs),
     /// List the AMIs that this account can launch, a publisher's or its own
     List(list::ListArgs),
     /// Check credentials, permissions, keys, quotas and local tools
@@ -191,6 +194,7 @@ impl Cli {
             Command::Publish(args) => args.run(ui, &config()?),
             Command::Promote(args) => args.run(ui, &config()?),
             Command::Share(args) => args.run(ui, &config()?),
+            Command::Nightly(args) => args.run(ui, &config()?),
             Command::List(args) => args.run(ui, &config()?),
             Command::Doctor(args) => args.run(ui, &config()?),
             Command::Sandbox(args) => args.run(ui),

@@ -19,6 +19,7 @@ use crate::diff::load::LoadError;
 use crate::image::install::InstallError;
 use crate::image::manifest::ManifestError;
 use crate::list::ListError;
+use crate::nightly::error::NightlyError;
 use crate::plan::{PlanError, WriteError};
 use crate::profile::ProfileError;
 use crate::publish::PublishError;
@@ -235,6 +236,7 @@ from_errors!(
     InstanceBuildError,
     ListError,
     LoadError,
+    NightlyError,
     PromoteError,
     PublishError,
     ShareError

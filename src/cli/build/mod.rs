@@ -12,7 +12,7 @@ use super::{SourceOptions, block_on, privileges, program};
 use crate::apk::fetch::Fetcher;
 use crate::apk::store::Store;
 use crate::arch::Arch;
-use crate::builder::local::{BuildError, BuildOptions, build};
+use crate::builder::local::{BuildError, BuildOptions, build, check_arch};
 use crate::builder::packages::PackagesError;
 use crate::config::Config;
 use crate::image::manifest::{IMAGE, MANIFEST, Manifest};
@@ -89,7 +89,7 @@ impl BuildArgs {
 
     fn locally(&self, ui: Ui, plans: &[Plan]) -> Result<Status, Failure> {
         for plan in plans {
-            check_can_run(plan.arch)?;
+            check_arch(plan.arch)?;
         }
         privileges::become_root()?;
         let mut built = Vec::new();
@@ -170,23 +170,6 @@ impl BuildArgs {
         let progress = |text: &str| ui.progress(&format!("{name}: {text}"));
         block_on(async { Ok(build(plan, &options, &fetcher, &progress).await?) })
     }
-}
-
-/// Packages' scripts run on this machine: one of another architecture needs the kernel to know how
-/// (`binfmt_misc` with qemu-user).
-fn check_can_run(arch: Arch) -> Result<(), Failure> {
-    let handler = format!("/proc/sys/fs/binfmt_misc/qemu-{arch}");
-    if Arch::host() == Some(arch) || Path::new(&handler).exists() {
-        return Ok(());
-    }
-    Err(Failure::failed(
-        format!(
-            "an image for {arch} cannot be built here: this machine cannot run its packages' scripts ({handler} is missing)"
-        ),
-        Some(format!(
-            "build it with --on ec2, or on a machine of that architecture; `render` and `profile check` work for {arch} everywhere"
-        )),
-    ))
 }
 
 /// For machines: one image.

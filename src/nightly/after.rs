@@ -1,0 +1,144 @@
+//! What is done once for all images, when each of them has come to its end.
+
+use std::io;
+use std::time::Instant;
+
+use super::error::StepError;
+use super::ledger::{Ledger, failed};
+use super::report::{Outcome, Step, StepOutcome};
+use super::run::Night;
+use crate::aws::Aws;
+use crate::channels::promote::{PromoteError, promote};
+use crate::interrupt::Stop;
+use crate::publish::bucket::Bucket;
+use crate::publish::complete::Publisher;
+use crate::publish::progress::Progress;
+use crate::publish::release::ReleaseId;
+use crate::share::apply::apply;
+use crate::share::error::ShareError;
+use crate::share::survey::{Job, read_customers};
+
+/// What customers are told in the channel's history.
+const REASON: &str = "nightly";
+
+/// A step and how long it took.
+pub(super) async fn timed(work: impl Future<Output = Result<StepOutcome, StepError>>) -> Timed {
+    let begun = Instant::now();
+    let outcome = work.await.unwrap_or_else(|error| failed(&error));
+    Timed {
+        outcome,
+        seconds: begun.elapsed().as_secs_f64(),
+    }
+}
+
+/// How a step ended, and how long it took.
+pub(super) struct Timed {
+    outcome: StepOutcome,
+    seconds: f64,
+}
+
+impl Timed {
+    /// Writes it down for an image.
+    pub(super) fn enter(&self, ledger: &mut Ledger, step: Step) {
+        ledger.write(step, self.outcome.clone(), self.seconds);
+    }
+}
+
+fn skipped(why: impl Into<String>) -> StepOutcome {
+    StepOutcome::Skipped { why: why.into() }
+}
+
+/// Gives customers what they are to get, and takes what they are not to have any more: dates pass,
+/// also on days without a new release.
+pub(super) async fn share_once(
+    night: &Night<'_>,
+    mut stop: Stop,
+) -> Result<StepOutcome, StepError> {
+    if !night.terms.share {
+        return Ok(skipped("nightly.share is false"));
+    }
+    let settings = &night.config.share;
+    let customers = match read_customers(night.publisher, settings, night.channels) {
+        Err(ShareError::Read { path, source }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(skipped(format!("there is no {}", path.display())));
+        }
+        customers => customers?,
+    };
+    let Publisher { home, .. } = night.publisher;
+    night.ui.progress("sharing");
+    let aws = tokio::select! {
+        biased;
+        how = stop.told() => return Err(StepError::Interrupted(how)),
+        aws = Aws::connect(&night.config.aws, "share", home) => aws?,
+    };
+    let job = Job {
+        publisher: night.publisher,
+        aws: &aws,
+        settings,
+        channels: night.channels,
+        customers: &customers,
+        remove_unknown: false,
+        progress: &Progress::default(),
+    };
+    // Nobody is there to be asked.
+    let applied = apply(&job, stop, async |_| Ok(true)).await?;
+    match StepError::of_share(&applied) {
+        Some(error) => Err(error),
+        None if applied.changed => Ok(StepOutcome::Done),
+        None => Ok(skipped("customers have what they are to have")),
+    }
+}
+
+/// Brings a release into the run's channel.
+pub(super) async fn promote_one(
+    night: &Night<'_>,
+    release: &ReleaseId,
+    mut stop: Stop,
+) -> Result<StepOutcome, StepError> {
+    let channel = &night.terms.channel;
+    let Publisher {
+        home,
+        bucket,
+        prefix,
+        ..
+    } = night.publisher;
+    let aws = tokio::select! {
+        biased;
+        how = stop.told() => return Err(StepError::Interrupted(how)),
+        aws = Aws::connect(&night.config.aws, "promote", home) => aws?,
+    };
+    let bucket = Bucket::new(&aws, home, bucket, prefix);
+    let why = (aws.identity().arn.as_str(), Some(REASON));
+    match promote(&bucket, release, channel, why, stop).await {
+        Ok(_) => {
+            night
+                .ui
+                .progress(&format!("{release} has come into {channel}"));
+            Ok(StepOutcome::Done)
+        }
+        Err(PromoteError::Already { .. }) => Ok(skipped(format!("it is in {channel} already"))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Promotes a release and writes it down: an image that is new in the channel is published.
+pub(super) async fn promoted(
+    night: &Night<'_>,
+    release: &ReleaseId,
+    ledger: &mut Ledger,
+    stop: Stop,
+) {
+    let timed = timed(promote_one(night, release, stop)).await;
+    timed.enter(ledger, Step::Promote);
+    if timed.outcome == StepOutcome::Done && !ledger.has_failed() {
+        ledger.report.outcome = Outcome::Published;
+    }
+}
+
+/// Retires what is too old.
+pub(super) async fn prune_once(night: &Night<'_>, _stop: Stop) -> Result<StepOutcome, StepError> {
+    if !night.terms.prune {
+        return Ok(skipped("nightly.prune is false"));
+    }
+    Ok(skipped("it is not part of this run yet"))
+}
