@@ -129,11 +129,13 @@ impl Image {
     /// All of it; the release that is to come into the channel, if one is.
     async fn go(&mut self, plan: Result<Plan, PlanError>) -> Result<Option<ReleaseId>, Failed> {
         let shop = Arc::clone(&self.shop);
-        let slot = unless(self.stop.clone(), async {
+        let turn = unless(self.stop.clone(), async {
             Ok(shop.limit.acquire().await.expect("it is never closed"))
         });
+        // Not part of the step: the wait is for other images.
+        let slot = turn.await;
         let locked = async {
-            let slot = slot.await?;
+            let slot = slot?;
             let plan = plan?;
             self.shop
                 .ui

@@ -10,7 +10,8 @@ use crate::channels::settings::{ChannelNameError, known};
 /// Images at once on this machine, if it has the processors: each runs a virtual machine too.
 const MOST_AT_ONCE: usize = 4;
 
-/// What an unattended run does.
+/// What an unattended run does. Each of its steps has the role that `[aws]` has for the command of
+/// that name.
 ///
 /// ```toml
 /// [nightly]

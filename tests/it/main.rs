@@ -5,6 +5,7 @@ mod instance_build;
 mod list;
 mod machine;
 mod mirrors;
+mod nightly;
 mod profiles;
 mod publish;
 mod reference;
