@@ -257,8 +257,12 @@ fn until_told_to_stop<T>(
     })
 }
 
+/// Its threads have as much of a stack as the main one: a nightly run does on them what single
+/// commands do there.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    const STACK_BYTES: usize = 8 << 20;
     tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()
 }

@@ -40,8 +40,8 @@ pub(super) struct NightlyArgs {
     on: Option<On>,
     /// Images at once [default: the configuration's; half of the processors, or with --on ec2 as
     /// many as [build] has instances at once]
-    #[arg(long, value_name = "NUMBER")]
-    jobs: Option<NonZeroUsize>,
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
     /// Exit with 4 if no image has changed
     #[arg(long)]
     exit_unchanged: bool,

@@ -115,7 +115,7 @@ async fn here(
     };
     let tell = Arc::clone(&wanted.tell.0);
     let progress = move |text: &str| tell(text);
-    let built = build(wanted.plan, &options, fetcher, &progress);
+    let built = Box::pin(build(wanted.plan, &options, fetcher, &progress));
     tokio::select! {
         biased;
         how = stop.told() => Err(StepError::Interrupted(how)),
@@ -143,7 +143,7 @@ async fn elsewhere(
     let draft = tokio::select! {
         biased;
         how = stop.told() => return Err(StepError::Interrupted(how)),
-        draft = Draft::new(wanted.plan.clone(), wanted.sources, fetcher) => {
+        draft = Box::pin(Draft::new(wanted.plan.clone(), wanted.sources, fetcher)) => {
             draft.map_err(InstanceBuildError::from)?
         }
     };
@@ -157,7 +157,7 @@ async fn elsewhere(
         tell,
         warn,
     };
-    let built = build.run(stop).await?;
+    let built = Box::pin(build.run(stop)).await?;
     let found = || {
         let snapshot = built.manifest.snapshot.as_ref();
         let id = snapshot.map_or("a snapshot", |snapshot| snapshot.id.as_str());

@@ -153,11 +153,11 @@ impl Image {
                 self.tell(&format!("finishing {release}"));
                 let why = format!("{release} is it");
                 self.ledger.skip(&[Step::Build, Step::Test], &why);
-                self.publish(Named::Release(release), &locked, None).await
+                Box::pin(self.publish(Named::Release(release), &locked, None)).await
             }
             Decision::Build(why) => {
                 self.tell(&format!("building it: {why}"));
-                self.build(&plan, &locked).await
+                Box::pin(self.build(&plan, &locked)).await
             }
         }
     }
@@ -205,11 +205,17 @@ impl Image {
             publisher: &shop.publisher,
             tell: self.voices(),
         };
-        let built = shop.builder.build(wanted, &shop.fetcher, &self.stop);
+        let built = Box::pin(shop.builder.build(wanted, &shop.fetcher, &self.stop));
         let image = self.ledger.step(Step::Build, built).await?;
         let (ui, name) = (shop.ui, self.name.clone());
         let tell = |text: &str| ui.progress(&format!("{name}: {text}"));
-        let booted = trial::boot(&out, &image, &shop.program, tell, self.stop.clone());
+        let booted = Box::pin(trial::boot(
+            &out,
+            &image,
+            &shop.program,
+            tell,
+            self.stop.clone(),
+        ));
         self.ledger.step(Step::Test, booted).await?;
         self.publish(Named::Folder(out), locked, Some(&image)).await
     }
@@ -353,7 +359,7 @@ async fn published(
         progress: &progress,
     };
     let tell = |line: &str| shop.ui.progress(&format!("{name}: {line}"));
-    Ok(telling(&progress, tell, publish(&job, stop)).await?)
+    Ok(telling(&progress, tell, Box::pin(publish(&job, stop))).await?)
 }
 
 /// Work whose lines are told as they come.

@@ -1,7 +1,5 @@
 //! `[nightly]` in `alpine-ami.toml`, and what it comes to with the command line.
 
-use std::num::NonZeroUsize;
-
 use serde::Deserialize;
 
 use crate::arch::Arch;
@@ -34,7 +32,7 @@ pub struct NightlySettings {
     pub on: On,
     /// Images at once; half of this machine's processors where it is not given, with `on = "ec2"`
     /// as many as `[build]` has instances at once.
-    pub jobs: Option<NonZeroUsize>,
+    pub jobs: Option<u16>,
     /// The channel that new releases come into; the first where it is not given.
     pub channel: Option<String>,
     /// Whether customers are given what the file of customers says.
@@ -80,7 +78,7 @@ pub struct Given {
     /// Where images are assembled.
     pub on: Option<On>,
     /// Images at once.
-    pub jobs: Option<NonZeroUsize>,
+    pub jobs: Option<u16>,
 }
 
 /// What is to be done, complete.
@@ -109,6 +107,9 @@ pub enum SettingsError {
     /// A profile is named twice.
     #[error("the profile `{0}` is named twice")]
     Twice(String),
+    /// No image would ever be made.
+    #[error("nightly.jobs is 0: at least one image is made at a time")]
+    NoJobs,
     /// There is no such channel.
     #[error("nightly.channel: {0}")]
     Channel(#[source] ChannelNameError),
@@ -124,6 +125,7 @@ impl SettingsError {
                     .to_owned()
             }
             SettingsError::Twice(_) => "name each once".to_owned(),
+            SettingsError::NoJobs => "leave it away, or write how many".to_owned(),
             SettingsError::Channel(error) => error.advice(),
         }
     }
@@ -134,7 +136,7 @@ impl NightlySettings {
     /// once, `processors` this machine's.
     ///
     /// # Errors
-    /// No profile, one that is named twice, an unknown channel.
+    /// No profile, one that is named twice, no jobs, an unknown channel.
     pub fn with(
         &self,
         given: Given,
@@ -159,7 +161,8 @@ impl NightlySettings {
         known(channels, &channel).map_err(SettingsError::Channel)?;
         let on = given.on.unwrap_or(self.on);
         let jobs = match (given.jobs.or(self.jobs), on) {
-            (Some(jobs), _) => jobs.get(),
+            (Some(0), _) => return Err(SettingsError::NoJobs),
+            (Some(jobs), _) => usize::from(jobs),
             (None, On::Local) => (processors / 2).clamp(1, MOST_AT_ONCE),
             (None, On::Ec2) => instances.max(1),
         };
@@ -244,7 +247,7 @@ mod tests {
             profiles: vec!["a".to_owned(), "b".to_owned()],
             archs: vec![Arch::Aarch64, Arch::X86_64, Arch::Aarch64],
             on: Some(On::Local),
-            jobs: NonZeroUsize::new(7),
+            jobs: Some(7),
         };
         let given = terms(text, given).expect("terms");
         let (x86, arm) = (Some(Arch::X86_64), Some(Arch::Aarch64));
@@ -271,7 +274,9 @@ mod tests {
             error.to_string(),
             "nightly.channel: there is no channel `edge`; there are nightly, stable"
         );
-        for bad in ["jobs = 0", "on = \"there\"", "profile = [\"a\"]"] {
+        let text = "profiles = [\"a\"]\njobs = 0";
+        assert_eq!(terms(text, Given::default()), Err(SettingsError::NoJobs));
+        for bad in ["jobs = -1", "on = \"there\"", "profile = [\"a\"]"] {
             assert!(toml::from_str::<NightlySettings>(bad).is_err(), "{bad}");
         }
     }
