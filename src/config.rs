@@ -13,6 +13,7 @@ use crate::channels::settings::ChannelSettings;
 use crate::diff::secdb::load::is_address;
 use crate::diff::settings::DiffSettings;
 use crate::list::settings::ListSettings;
+use crate::nightly::settings::NightlySettings;
 use crate::profile::Library;
 use crate::profile::error::{Mistake, toml_mistake};
 use crate::publish::settings::PublishSettings;
@@ -83,6 +84,9 @@ pub struct Config {
     /// What customers list.
     #[serde(default)]
     pub list: ListSettings,
+    /// The unattended run.
+    #[serde(default)]
+    pub nightly: NightlySettings,
 }
 
 /// Folders, relative to the configuration's own.
@@ -149,6 +153,12 @@ impl Config {
         }
         config.share.customers = base.join(&config.share.customers);
         Ok(config)
+    }
+
+    /// The folder of the publisher's own profiles, or where the program was started.
+    pub fn own_profiles(&self) -> &Path {
+        let own = self.paths.profiles.first();
+        own.map_or(Path::new("."), PathBuf::as_path)
     }
 
     /// The profiles that can be named under this configuration.

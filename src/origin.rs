@@ -2,7 +2,7 @@
 //! `build.json`, not in its manifest, which is the same for the same image whoever built it.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,49 @@ pub struct CiRun {
     pub system: String,
     /// Where the run is to be seen.
     pub url: String,
+}
+
+/// A build that has begun.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    on: &'static str,
+    profiles: PathBuf,
+    started: OffsetDateTime,
+}
+
+impl Begun {
+    /// A build that begins now, `local` or on `ec2`, of profiles in a folder.
+    pub fn now(on: &'static str, profiles: &Path) -> Begun {
+        Begun {
+            on,
+            profiles: profiles.to_owned(),
+            started: to_the_second(OffsetDateTime::now_utc()),
+        }
+    }
+
+    /// Says in the build's folder who built the image that is there now. The image is good without
+    /// that, so that a failure is only told.
+    pub fn record(&self, folder: &Path, image_sha256: &str) {
+        let origin = Origin {
+            image_sha256: image_sha256.to_owned(),
+            on: self.on.to_owned(),
+            commit: Commit::of(&self.profiles),
+            ci: CiRun::here(),
+            started: self.started,
+            finished: to_the_second(OffsetDateTime::now_utc()),
+        };
+        if let Err(error) = origin.write(folder) {
+            let file = folder.join(BUILD);
+            tracing::warn!(
+                "who built it is not kept: cannot write {}: {error}",
+                file.display()
+            );
+        }
+    }
+}
+
+fn to_the_second(moment: OffsetDateTime) -> OffsetDateTime {
+    moment.replace_nanosecond(0).unwrap_or(moment)
 }
 
 impl Origin {

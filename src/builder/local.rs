@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::apk::fetch::Fetcher;
 use crate::apk::keys::KeyError;
+use crate::arch::Arch;
 use crate::blocks;
 use crate::builder::packages::{Chosen, Indexes, PackagesError};
 use crate::image::configure::{ConfigureError, configure};
@@ -66,6 +67,16 @@ pub enum BuildError {
     /// Running the boot loader's tools.
     #[error(transparent)]
     Jail(#[from] JailError),
+    /// This machine cannot run the image's programs.
+    #[error(
+        "an image for {arch} cannot be built here: this machine cannot run its packages' scripts ({handler} is missing)"
+    )]
+    Foreign {
+        /// The image's architecture.
+        arch: Arch,
+        /// What would run them.
+        handler: String,
+    },
     /// The clock of this machine is wrong.
     #[error(
         "the clock of this machine stands before the build of its newest package ({newest} s after 1970)"
@@ -107,6 +118,9 @@ impl BuildError {
                 "set the clock: what this build makes must not be older than its packages"
                     .to_owned(),
             ),
+            BuildError::Foreign { arch, .. } => Some(format!(
+                "build it with --on ec2, or on a machine of that architecture; `render` and `profile check` work for {arch} everywhere"
+            )),
             BuildError::Keys(_) => {
                 Some("--keys-dir names a folder with public keys called *.pub".to_owned())
             }
@@ -131,6 +145,19 @@ pub struct BuildOptions {
 
 /// What is being done, for whoever watches.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
+
+/// Sees that images of an architecture can be built here. Packages' scripts run on this machine: one
+/// of another architecture needs the kernel to know how (`binfmt_misc` with qemu-user).
+///
+/// # Errors
+/// They cannot.
+pub fn check_arch(arch: Arch) -> Result<(), BuildError> {
+    let handler = format!("/proc/sys/fs/binfmt_misc/qemu-{arch}");
+    match Arch::host() == Some(arch) || Path::new(&handler).exists() {
+        true => Ok(()),
+        false => Err(BuildError::Foreign { arch, handler }),
+    }
+}
 
 /// Builds the image of `plan` and returns its manifest.
 ///

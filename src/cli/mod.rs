@@ -5,6 +5,7 @@ mod diff;
 mod doctor;
 mod internal;
 mod list;
+mod nightly;
 mod packages;
 mod privileges;
 mod profile;
@@ -97,6 +98,8 @@ enum Command {
     Prune(prune::PruneArgs),
     /// Share releases with customers: add, remove, plan, apply
     Share(share::ShareArgs),
+    /// All of it unattended: lock, build, test, publish, share, promote, prune, report
+    Nightly(nightly::NightlyArgs),
     /// List the AMIs that this account can launch, a publisher's or its own
     List(list::ListArgs),
     /// Check credentials, permissions, keys, quotas and local tools
@@ -203,6 +206,7 @@ impl Cli {
             Command::Verify(args) => args.run(ui, &config()?),
             Command::Prune(args) => args.run(ui, &config()?),
             Command::Share(args) => args.run(ui, &config()?),
+            Command::Nightly(args) => args.run(ui, &config()?),
             Command::List(args) => args.run(ui, &config()?),
             Command::Doctor(args) => args.run(ui, &config()?),
             Command::Sandbox(args) => args.run(ui),
@@ -265,8 +269,12 @@ fn until_told_to_stop<T>(
     })
 }
 
+/// Its threads have as much of a stack as the main one: a nightly run does on them what single
+/// commands do there.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    const STACK_BYTES: usize = 8 << 20;
     tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()
 }

@@ -19,6 +19,7 @@ use crate::diff::secdb::load::SecdbError;
 use crate::image::install::InstallError;
 use crate::image::manifest::ManifestError;
 use crate::list::ListError;
+use crate::nightly::error::NightlyError;
 use crate::plan::{PlanError, WriteError};
 use crate::profile::ProfileError;
 use crate::publish::PublishError;
@@ -252,6 +253,7 @@ from_errors!(
     ReleaseError,
     VerifyError,
     PruneError,
+    NightlyError,
     PublishError,
     SecdbError,
     ShareError

@@ -6,6 +6,7 @@ mod instance_build;
 mod list;
 mod machine;
 mod mirrors;
+mod nightly;
 mod page;
 mod profiles;
 mod publish;

@@ -21,6 +21,7 @@ use crate::builder::packages::PackagesError;
 use crate::cli::{program, until_told_to_stop};
 use crate::config::Config;
 use crate::interrupt::Stop;
+use crate::origin::Begun;
 use crate::plan::{Plan, Sources};
 use crate::publish::complete::Publisher;
 use crate::ui::{Failure, Status, Ui};
@@ -87,6 +88,7 @@ async fn build(
         limit: Semaphore::new(usize::try_from(config.build.at_once()).unwrap_or(usize::MAX)),
         keep_days: publisher.end_of_life_days,
         keep_on_failure: args.keep_on_failure,
+        profiles: config.own_profiles().to_owned(),
         ui,
     });
     let mut tasks = JoinSet::new();
@@ -122,6 +124,8 @@ struct Many {
     limit: Semaphore,
     keep_days: u32,
     keep_on_failure: bool,
+    /// Where the publisher's own profiles are.
+    profiles: PathBuf,
     ui: Ui,
 }
 
@@ -151,16 +155,21 @@ impl Many {
             }
             begun = begin => begun?,
         };
+        let begun = Begun::now("ec2", &self.profiles);
         let build = InstanceBuild {
             site: Arc::clone(&self.site),
             draft,
-            out,
+            out: out.clone(),
             keep_days: self.keep_days,
             keep_on_failure: self.keep_on_failure,
             tell: Arc::new(tell),
             warn: Arc::new(warn),
         };
-        build.run(stop).await
+        let built = build.run(stop).await?;
+        if built.is_new {
+            begun.record(&out, &built.manifest.image.sha256);
+        }
+        Ok(built)
     }
 }
 

@@ -12,10 +12,11 @@ use super::{SourceOptions, block_on, privileges, program};
 use crate::apk::fetch::Fetcher;
 use crate::apk::store::Store;
 use crate::arch::Arch;
-use crate::builder::local::{BuildError, BuildOptions, build};
+use crate::builder::local::{BuildError, BuildOptions, build, check_arch};
 use crate::builder::packages::PackagesError;
 use crate::config::Config;
 use crate::image::manifest::{IMAGE, MANIFEST, Manifest};
+use crate::origin::Begun;
 use crate::plan::Plan;
 use crate::profile::ProfileSource;
 use crate::ui::{Failure, Status, Ui, text};
@@ -83,19 +84,21 @@ impl BuildArgs {
                 let next = "leave it away, or build with --on ec2";
                 Err(Failure::bad_input(what, Some(next.to_owned())))
             }
-            BuildOn::Local => self.locally(ui, &plans),
+            BuildOn::Local => self.locally(ui, config, &plans),
         }
     }
 
-    fn locally(&self, ui: Ui, plans: &[Plan]) -> Result<Status, Failure> {
+    fn locally(&self, ui: Ui, config: &Config, plans: &[Plan]) -> Result<Status, Failure> {
         for plan in plans {
-            check_can_run(plan.arch)?;
+            check_arch(plan.arch)?;
         }
         privileges::become_root()?;
         let mut built = Vec::new();
         for plan in plans {
             let out = self.out(plan, plans.len());
+            let begun = Begun::now("local", config.own_profiles());
             let manifest = self.build(ui, plan, &out)?;
+            begun.record(&out, &manifest.image.sha256);
             built.push((out, manifest));
         }
         let images: Vec<_> = built
@@ -170,23 +173,6 @@ impl BuildArgs {
         let progress = |text: &str| ui.progress(&format!("{name}: {text}"));
         block_on(async { Ok(build(plan, &options, &fetcher, &progress).await?) })
     }
-}
-
-/// Packages' scripts run on this machine: one of another architecture needs the kernel to know how
-/// (`binfmt_misc` with qemu-user).
-fn check_can_run(arch: Arch) -> Result<(), Failure> {
-    let handler = format!("/proc/sys/fs/binfmt_misc/qemu-{arch}");
-    if Arch::host() == Some(arch) || Path::new(&handler).exists() {
-        return Ok(());
-    }
-    Err(Failure::failed(
-        format!(
-            "an image for {arch} cannot be built here: this machine cannot run its packages' scripts ({handler} is missing)"
-        ),
-        Some(format!(
-            "build it with --on ec2, or on a machine of that architecture; `render` and `profile check` work for {arch} everywhere"
-        )),
-    ))
 }
 
 /// For machines: one image.

@@ -7,4 +7,4 @@ mod kill;
 mod life;
 mod machine;
 mod policy;
-mod yard;
+pub mod yard;

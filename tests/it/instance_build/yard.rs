@@ -96,6 +96,7 @@ fn wanted() -> Manifest {
     file.set_len(2 << 30).expect("a length");
     let plan = draft.plan();
     Manifest {
+        tool: concat!("alpine-ami ", env!("CARGO_PKG_VERSION")).to_owned(),
         plan_digest: plan.digest.clone(),
         packages_digest: draft.packages_digest().to_owned(),
         boot_packages: draft.boot_packages().to_vec(),

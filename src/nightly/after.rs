@@ -1,0 +1,189 @@
+//! What is done once for all images, when each of them has come to its end.
+
+use std::io;
+use std::time::Instant;
+
+use super::error::StepError;
+use super::ledger::{Ledger, failed};
+use super::report::{Outcome, Step, StepOutcome};
+use super::run::Night;
+use crate::aws::Aws;
+use crate::interrupt::Stop;
+use crate::publish::progress::Progress;
+use crate::publish::release::ReleaseId;
+use crate::release::desk::Desk;
+use crate::release::error::ReleaseError;
+use crate::release::promote::{Promotion, promote};
+use crate::release::prune::act::Proposal;
+use crate::release::prune::{self, text};
+use crate::share::apply::apply;
+use crate::share::customers::Customer;
+use crate::share::error::ShareError;
+use crate::share::survey::{Job, read_customers};
+
+/// What customers are told in the channel's history.
+const REASON: &str = "nightly";
+
+/// A step and how long it took.
+pub(super) async fn timed(work: impl Future<Output = Result<StepOutcome, StepError>>) -> Timed {
+    let begun = Instant::now();
+    let outcome = work.await.unwrap_or_else(|error| failed(&error));
+    Timed {
+        outcome,
+        seconds: begun.elapsed().as_secs_f64(),
+    }
+}
+
+/// How a step ended, and how long it took.
+pub(super) struct Timed {
+    outcome: StepOutcome,
+    seconds: f64,
+}
+
+impl Timed {
+    /// Writes it down for an image.
+    pub(super) fn enter(&self, ledger: &mut Ledger, step: Step) {
+        ledger.write(step, self.outcome.clone(), self.seconds);
+    }
+}
+
+fn skipped(why: impl Into<String>) -> StepOutcome {
+    StepOutcome::Skipped { why: why.into() }
+}
+
+fn customers(night: &Night<'_>) -> Result<Vec<Customer>, ShareError> {
+    read_customers(night.publisher, &night.config.share, night.channels)
+}
+
+/// Gives customers what they are to get, and takes what they are not to have any more: dates pass,
+/// also on days without a new release.
+pub(super) async fn share_once(
+    night: &Night<'_>,
+    mut stop: Stop,
+) -> Result<StepOutcome, StepError> {
+    if !night.terms.share {
+        return Ok(skipped("nightly.share is false"));
+    }
+    let settings = &night.config.share;
+    let customers = match customers(night) {
+        Err(ShareError::Read { path, source }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(skipped(format!("there is no {}", path.display())));
+        }
+        customers => customers?,
+    };
+    night.ui.progress("sharing");
+    let aws = tokio::select! {
+        biased;
+        how = stop.told() => return Err(StepError::Interrupted(how)),
+        aws = Aws::connect(&night.config.aws, "share", &night.publisher.home) => aws?,
+    };
+    let job = Job {
+        publisher: night.publisher,
+        aws: &aws,
+        settings,
+        channels: night.channels,
+        customers: &customers,
+        as_if: &[],
+        remove_unknown: false,
+        progress: &Progress::default(),
+    };
+    // Nobody is there to be asked.
+    let applied = apply(&job, stop, async |_| Ok(true)).await?;
+    match StepError::of_share(&applied) {
+        Some(error) => Err(error),
+        None if applied.changed => Ok(StepOutcome::Done),
+        None => Ok(skipped("customers have what they are to have")),
+    }
+}
+
+/// Brings a release into the run's channel.
+pub(super) async fn promote_one(
+    night: &Night<'_>,
+    release: &ReleaseId,
+    mut stop: Stop,
+) -> Result<StepOutcome, StepError> {
+    let channel = &night.terms.channel;
+    let progress = Progress::default();
+    let aws = tokio::select! {
+        biased;
+        how = stop.told() => return Err(StepError::Interrupted(how)),
+        aws = Aws::connect(&night.config.aws, "promote", &night.publisher.home) => aws?,
+    };
+    let desk = tokio::select! {
+        biased;
+        how = stop.told() => return Err(StepError::Interrupted(how)),
+        desk = Desk::open(night.config, night.publisher, &aws, &progress) => desk?,
+    };
+    let asked = Promotion {
+        release: release.clone(),
+        channel: channel.clone(),
+        reason: Some(REASON.to_owned()),
+        approved_by: None,
+        dry_run: false,
+    };
+    match Box::pin(promote(&desk, &asked, stop, |_| {})).await {
+        Ok(_) => {
+            night
+                .ui
+                .progress(&format!("{release} has come into {channel}"));
+            Ok(StepOutcome::Done)
+        }
+        Err(ReleaseError::Already { .. }) => Ok(skipped(format!("it is in {channel} already"))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Promotes a release and writes it down: an image that is new in the channel is published.
+pub(super) async fn promoted(
+    night: &Night<'_>,
+    release: &ReleaseId,
+    ledger: &mut Ledger,
+    stop: Stop,
+) {
+    let timed = timed(promote_one(night, release, stop)).await;
+    timed.enter(ledger, Step::Promote);
+    if timed.outcome == StepOutcome::Done && !ledger.has_failed() {
+        ledger.report.outcome = Outcome::Published;
+    }
+}
+
+/// Retires what is too old.
+pub(super) async fn prune_once(
+    night: &Night<'_>,
+    mut stop: Stop,
+) -> Result<StepOutcome, StepError> {
+    if !night.terms.prune {
+        return Ok(skipped("nightly.prune is false"));
+    }
+    let aws = tokio::select! {
+        biased;
+        how = stop.told() => return Err(StepError::Interrupted(how)),
+        aws = Aws::connect(&night.config.aws, "prune", &night.publisher.home) => aws?,
+    };
+    let customers = match customers(night) {
+        Err(ShareError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Vec::new()
+        }
+        customers => customers?,
+    };
+    let job = prune::Job {
+        publisher: night.publisher,
+        aws: &aws,
+        settings: &night.config.prune,
+        channels: &night.config.channels,
+        customers: &customers,
+        despite_unseen: false,
+        progress: &Progress::default(),
+    };
+    let show = |plan: &Proposal| {
+        if plan.has_work() {
+            night.ui.progress(text::proposal(plan).trim_end());
+        }
+    };
+    let pruned = Box::pin(prune::act::prune(&job, true, stop, show)).await?;
+    match (&pruned.failed[..], pruned.changed) {
+        ([], true) => Ok(StepOutcome::Done),
+        ([], false) => Ok(skipped("nothing is old enough")),
+        (failed, _) => Err(StepError::NotPruned(failed.to_vec())),
+    }
+}

@@ -1,0 +1,193 @@
+//! The order of a run: images side by side, and then what is done once for all of them.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::after::{promoted, prune_once, share_once, timed};
+use super::builders::Builder;
+use super::error::NightlyError;
+use super::image::{Made, Order, Shop};
+use super::report::{Report, Step};
+use super::settings::Terms;
+use crate::apk::fetch::Fetcher;
+use crate::apk::store::Store;
+use crate::arch::Arch;
+use crate::aws::Aws;
+use crate::builder::packages::PackagesError;
+use crate::channels::{Channel, store};
+use crate::config::Config;
+use crate::image::jail;
+use crate::interrupt::Stop;
+use crate::plan::{Plan, PlanError, SourceOverrides};
+use crate::profile::{Library, ProfileError, ProfileSource};
+use crate::publish::bucket::Bucket;
+use crate::publish::complete::Publisher;
+use crate::publish::holder::new_run_id;
+use crate::sign::Signer;
+use crate::ui::Ui;
+
+/// What an unattended run is told.
+pub struct Night<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The publisher's, complete.
+    pub publisher: &'a Publisher,
+    /// The names of the channels.
+    pub channels: &'a [String],
+    /// What is to be done.
+    pub terms: Terms,
+    /// Values of profiles that are set.
+    pub set: Vec<String>,
+    /// Where packages come from, if not from where profiles say.
+    pub sources: SourceOverrides,
+    /// The folder that gets one for each image.
+    pub out: PathBuf,
+    /// Whether images are built though nothing changed.
+    pub force: bool,
+    /// This program's executable.
+    pub program: PathBuf,
+    /// Who is told what goes on.
+    pub ui: Ui,
+}
+
+/// Does all of it. That an image fails, or that the run is told to stop, stands in the report.
+///
+/// # Errors
+/// The run could not begin, and nothing was made.
+pub async fn run(night: &Night<'_>, mut stop: Stop) -> Result<Report, NightlyError> {
+    let started = OffsetDateTime::now_utc();
+    let run = new_run_id(started);
+    let orders = orders(night)?;
+    let shop = tokio::select! {
+        biased;
+        how = stop.told() => return Err(NightlyError::Interrupted(how)),
+        shop = open(night, &orders) => shop?,
+    };
+    let mut made = make(Arc::new(shop), orders, &stop).await;
+    let shared = timed(share_once(night, stop.clone())).await;
+    for one in &mut made {
+        shared.enter(&mut one.ledger, Step::Share);
+        if let Some(release) = &one.promote {
+            promoted(night, release, &mut one.ledger, stop.clone()).await;
+        }
+    }
+    let pruned = timed(prune_once(night, stop)).await;
+    let images = made.into_iter().map(|mut one| {
+        pruned.enter(&mut one.ledger, Step::Prune);
+        one.ledger.close()
+    });
+    let images = images.collect();
+    Ok(Report::new(run, started, OffsetDateTime::now_utc(), images))
+}
+
+/// What is asked for, in that order. A mistake in one profile is that image's; one in what was asked
+/// for ends the run before it begins.
+fn orders(night: &Night<'_>) -> Result<Vec<Order>, PlanError> {
+    let library = night.config.library();
+    let order = |(profile, arch): &(String, Option<Arch>)| order(&library, night, profile, *arch);
+    night.terms.images.iter().map(order).collect()
+}
+
+fn order(
+    library: &Library,
+    night: &Night<'_>,
+    profile: &str,
+    arch: Option<Arch>,
+) -> Result<Order, PlanError> {
+    let source = ProfileSource {
+        name: profile.to_owned(),
+        arch,
+        set: night.set.clone(),
+    };
+    let plan = match Plan::new(library, &source) {
+        Err(
+            error
+            @ PlanError::Profile(ProfileError::Unknown { .. } | ProfileError::OnlyIncluded(_)),
+        )
+        | Err(error @ PlanError::Profile(ProfileError::Set { .. } | ProfileError::Arch { .. })) => {
+            return Err(error);
+        }
+        plan => plan,
+    };
+    let planned = plan.as_ref().ok().map(|plan| plan.arch);
+    let arch = planned.or(arch).or(Arch::host());
+    Ok(Order {
+        profile: profile.to_owned(),
+        arch: arch.unwrap_or(Arch::X86_64),
+        plan,
+    })
+}
+
+/// Looks at everything that all images need.
+async fn open(night: &Night<'_>, orders: &[Order]) -> Result<Shop, NightlyError> {
+    let Night {
+        config,
+        publisher,
+        terms,
+        ..
+    } = night;
+    let aws = Aws::connect(&config.aws, "publish", &publisher.home).await?;
+    let Publisher {
+        home,
+        bucket,
+        prefix,
+        ..
+    } = publisher;
+    let bucket = Bucket::new(&aws, home, bucket, prefix);
+    bucket.check().await?;
+    let archs: BTreeSet<Arch> = orders.iter().map(|order| order.arch).collect();
+    let program = night.program.clone();
+    Ok(Shop {
+        channel: store::find(&bucket, &terms.channel)
+            .await?
+            .unwrap_or_else(|| Channel::empty(&terms.channel)),
+        signer: Signer::open(&config.signing, &aws, &publisher.home).await?,
+        profiles: config.own_profiles().to_owned(),
+        builder: Builder::open(terms.on, config, publisher, program, &archs).await?,
+        fetcher: Fetcher::new(Store::of_user()).map_err(PackagesError::from)?,
+        publisher: (*publisher).clone(),
+        sources: night.sources.clone(),
+        limit: Semaphore::new(terms.jobs),
+        out: night.out.clone(),
+        force: night.force,
+        program: night.program.clone(),
+        ui: night.ui,
+        bucket,
+        aws,
+    })
+}
+
+/// All images, so many at once as the run may.
+async fn make(shop: Arc<Shop>, orders: Vec<Order>, stop: &Stop) -> Vec<Made> {
+    // Scripts of packages block a thread, so that only their end ends a build.
+    let mut told = stop.clone();
+    let killer = tokio::spawn(async move {
+        told.told().await;
+        jail::kill_all();
+    });
+    let mut tasks = JoinSet::new();
+    for (place, order) in orders.into_iter().enumerate() {
+        let (shop, stop) = (Arc::clone(&shop), stop.clone());
+        tasks.spawn(async move { (place, shop.make(order, stop).await) });
+    }
+    let mut made = Vec::new();
+    let mut panicked = None;
+    while let Some(joined) = tasks.join_next().await {
+        match joined {
+            Ok(one) => made.push(one),
+            // The others come to their end first: they may have instances.
+            Err(error) => panicked = Some(error),
+        }
+    }
+    killer.abort();
+    if let Some(error) = panicked {
+        std::panic::resume_unwind(error.into_panic());
+    }
+    made.sort_by_key(|(place, _)| *place);
+    made.into_iter().map(|(_, one)| one).collect()
+}

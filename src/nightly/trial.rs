@@ -1,0 +1,83 @@
+//! An image is booted before it is published.
+
+use std::path::Path;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use super::error::StepError;
+use super::ledger::Did;
+use crate::image::manifest::{IMAGE, Manifest};
+use crate::interrupt::Stop;
+use crate::vm::tested::{TEST, Tested};
+use crate::vm::{Check, TestConfig, test_image};
+
+/// Nobody waits for it: an emulated machine on a busy host takes some minutes.
+const DEADLINE: Duration = Duration::from_secs(900);
+
+/// Boots the image in a folder under each firmware that it is for, and runs its checks inside.
+///
+/// # Errors
+/// It does not boot, or a check did not pass.
+pub(super) async fn boot(
+    folder: &Path,
+    image: &Manifest,
+    program: &Path,
+    tell: impl Fn(&str),
+    mut stop: Stop,
+) -> Result<Did<()>, StepError> {
+    if let Some(snapshot) = &image.snapshot {
+        let why = format!(
+            "the image is in {}, not on this machine: no machine here can boot it",
+            snapshot.id
+        );
+        return Ok(Did {
+            value: (),
+            skipped: Some(why),
+        });
+    }
+    for firmware in &image.firmware {
+        let console = folder.join(format!("console-{firmware}.log"));
+        let program = program.to_owned();
+        let mut test = TestConfig::new(folder.join(IMAGE), image.arch, *firmware, console, program);
+        test.profile = Some(image.profile.clone());
+        test.checks = checks(image);
+        test.deadline = DEADLINE;
+        tell(&format!(
+            "booting it under {firmware}, then {} checks",
+            test.checks.len()
+        ));
+        let report = tokio::select! {
+            biased;
+            how = stop.told() => return Err(StepError::Interrupted(how)),
+            report = test_image(&test) => report?,
+        };
+        let tested = Tested::of(&report, &image.image.sha256, OffsetDateTime::now_utc());
+        if let Err(error) = tested.write(folder) {
+            tracing::warn!("the test is not kept: cannot write {TEST}: {error}");
+        }
+        if !report.passed {
+            return Err(StepError::NotPassed {
+                firmware: *firmware,
+                failures: report.failures,
+                console: report.console,
+            });
+        }
+        tell(&format!(
+            "passed under {firmware}: up after {:.1} s",
+            report.boot_seconds
+        ));
+    }
+    Ok(().into())
+}
+
+fn checks(image: &Manifest) -> Vec<Check> {
+    let checks = image.checks.iter();
+    checks
+        .map(|(name, check)| Check {
+            name: name.clone(),
+            run: check.run.clone(),
+            timeout_seconds: check.timeout_seconds,
+        })
+        .collect()
+}

@@ -1,0 +1,7 @@
+//! `nightly`: everything, unattended.
+
+mod bad_input;
+mod kill;
+mod life;
+mod machine;
+mod town;
