@@ -6,6 +6,7 @@ mod list;
 mod machine;
 mod mirrors;
 mod profiles;
+mod prune;
 mod publish;
 mod reference;
 mod render;
