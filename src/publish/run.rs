@@ -130,7 +130,7 @@ async fn look(job: &Job<'_>, run: &str) -> Result<Ready, PublishError> {
         ..
     } = job.publisher;
     let bucket = Bucket::new(job.aws, home, bucket, prefix);
-    let now = OffsetDateTime::now_utc();
+    let now = bucket.now();
     // A bucket that is not as it should be is told before what comes of that.
     let (checked, known, seen) = tokio::join!(
         bucket.check(),
@@ -311,7 +311,7 @@ async fn begin(job: &Job<'_>, ready: &Ready, run: &str) -> Result<Claimed, Publi
         let is_new = false;
         return Ok(Claimed { stored, is_new });
     };
-    let now = OffsetDateTime::now_utc();
+    let now = ready.bucket.now();
     let claim = Claim {
         line: &ready.line,
         source: &source,

@@ -9,6 +9,7 @@ mod mirrors;
 mod nightly;
 mod page;
 mod profiles;
+mod prune;
 mod publish;
 mod reference;
 mod render;

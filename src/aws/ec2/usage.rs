@@ -46,6 +46,12 @@ const REPORT_NAME: &str = "alpine-ami usage";
 #[serde(transparent)]
 pub struct UseKind(String);
 
+impl From<&str> for UseKind {
+    fn from(word: &str) -> UseKind {
+        UseKind(word.to_owned())
+    }
+}
+
 impl fmt::Display for UseKind {
     /// For people, of several.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,7 +159,7 @@ impl Ec2 {
                 let kind = reference.resource_type().map_or("", |kind| kind.as_str());
                 found.push(Reference {
                     image: self.id(&call, reference.image_id())?,
-                    kind: UseKind(kind.to_owned()),
+                    kind: kind.into(),
                     arn: reference.arn().unwrap_or_default().to_owned(),
                 });
             }
@@ -286,7 +292,7 @@ impl Ec2 {
                 let count = entry.usage_count().unwrap_or_default();
                 found.push(Usage {
                     account: self.id(&call, entry.account_id())?,
-                    kind: UseKind(entry.resource_type().unwrap_or_default().to_owned()),
+                    kind: entry.resource_type().unwrap_or_default().into(),
                     count: u64::try_from(count).unwrap_or_default(),
                 });
             }
