@@ -37,7 +37,7 @@
 //! Smaller things that several rooms use: [`sign`] (signed documents), [`origin`] (who built
 //! an image, from what), [`arch`], [`assets`] (what is built into the program),
 //! [`blocks`] (the digests of an image's blocks), [`config`] (`alpine-ami.toml`), [`digest`], [`interrupt`],
-//! [`workdir`] (half-done work, and the sweeping of what dead runs left).
+//! [`telemetry`] (traces for a collector), [`workdir`] (half-done work, and the sweeping of what dead runs left).
 
 pub mod apk;
 pub mod arch;
@@ -65,6 +65,7 @@ pub mod release;
 pub mod sandbox;
 pub mod share;
 pub mod sign;
+pub mod telemetry;
 mod text_form;
 pub mod ui;
 pub mod vm;

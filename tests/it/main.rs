@@ -18,4 +18,5 @@ mod share;
 mod solver_against_apk;
 mod solver_cases;
 mod support;
+mod telemetry;
 mod worker;
