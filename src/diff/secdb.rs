@@ -31,11 +31,14 @@ use crate::apk::version::Version;
 /// The version that fixes what never affected a package.
 const NEVER_AFFECTED: &str = "0";
 
+/// Versions, and the ids of what each fixes.
+type Fixes = Vec<(Version, BTreeSet<String>)>;
+
 /// Security databases, joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secdb {
     /// Fixed versions and what they fix, by branch (`v3.15`) and source package.
-    branches: BTreeMap<String, BTreeMap<String, Vec<(Version, BTreeSet<String>)>>>,
+    branches: BTreeMap<String, BTreeMap<String, Fixes>>,
 }
 
 /// A vulnerability that is fixed or open again.
@@ -131,10 +134,12 @@ impl Secdb {
                 continue;
             };
             for (version, ids) in fixes {
-                let found = match () {
-                    () if from < *version && *version <= to => &mut fixed,
-                    () if to < *version && *version <= from => &mut reopened,
-                    () => continue,
+                let found = if from < *version && *version <= to {
+                    &mut fixed
+                } else if to < *version && *version <= from {
+                    &mut reopened
+                } else {
+                    continue;
                 };
                 for id in ids {
                     found.note(origin, id, version, &change.name);

@@ -191,7 +191,7 @@ pub(super) fn files(files: &FilesDifference, all: bool) -> Vec<FileRow> {
         }
         .to_owned(),
     };
-    let told = |entries: &'_ [Entry], sign| -> Vec<FileRow> {
+    let told = |entries: &[Entry], sign| -> Vec<FileRow> {
         let told = entries.iter().filter(|entry| is_told(&entry.path));
         told.map(alone(sign)).collect()
     };

@@ -46,7 +46,7 @@ fn manifest(alpine: &str, kernel: &str, openssl: &str, zlib: &str) -> Value {
         "schema": 1, "tool": "alpine-ami 0.1.0", "profile": "base", "version": "3.15",
         "alpine": alpine, "arch": "x86_64", "firmware": ["uefi", "bios"],
         "plan_digest": "aa", "packages_digest": "bb", "source_date_epoch": 0,
-        "image": {"file": "image.raw", "size": 1 << 31, "sha256": alpine},
+        "image": {"file": "image.raw", "size": 1_u64 << 31, "sha256": alpine},
         "root": {"uuid": "u", "label": "root", "capacity": 50_000_000, "used": 1_000_000},
         "kernel": {"release": kernel, "cmdline": "quiet", "initramfs": true},
         "packages": [
