@@ -33,7 +33,7 @@
 //!
 //! Smaller things that several rooms use: [`arch`], [`assets`] (what is built into the program),
 //! [`blocks`] (the digests of an image's blocks), [`config`] (`alpine-ami.toml`), [`digest`], [`interrupt`],
-//! [`workdir`] (half-done work, and the sweeping of what dead runs left).
+//! [`telemetry`] (traces for a collector), [`workdir`] (half-done work, and the sweeping of what dead runs left).
 
 pub mod apk;
 pub mod arch;
@@ -58,6 +58,7 @@ pub mod profile;
 pub mod publish;
 pub mod sandbox;
 pub mod share;
+pub mod telemetry;
 mod text_form;
 pub mod ui;
 pub mod vm;

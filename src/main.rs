@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    ExitCode::from(alpine_ami::cli::Cli::parse().run())
+    ExitCode::from(alpine_ami::cli::run())
 }

@@ -25,6 +25,7 @@ use crate::image::sbom::{self, SBOM};
 use crate::image::seal::{SealError, seal};
 use crate::plan::{Plan, Sources};
 use crate::profile::Entry;
+use crate::telemetry;
 use crate::workdir::WorkDir;
 
 /// What the work folder begins with: it lies in the output folder, so that finished files are only
@@ -143,7 +144,9 @@ pub async fn build(
     progress: Progress<'_>,
 ) -> Result<Manifest, BuildError> {
     let made = !options.out.exists();
-    let result = build_in(plan, options, fetcher, progress).await;
+    let span =
+        telemetry::span!("build", profile = plan.profile.name, arch = %plan.arch, on = "local");
+    let result = telemetry::stage(span, build_in(plan, options, fetcher, progress)).await;
     if made && result.is_err() {
         // Only where it is empty: the error is the news, not a folder that stays.
         let _ = fs::remove_dir(&options.out);

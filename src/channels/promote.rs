@@ -14,6 +14,7 @@ use crate::interrupt::Stop;
 use crate::publish::bucket::{Bucket, BucketError};
 use crate::publish::manifest::State;
 use crate::publish::release::ReleaseId;
+use crate::telemetry;
 
 /// Why a release did not come into a channel.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +130,17 @@ pub struct Promoted {
 /// # Errors
 /// The release is not there, or not finished, or is in the channel already; AWS's; told to stop.
 pub async fn promote(
+    bucket: &Bucket,
+    release: &ReleaseId,
+    channel: &str,
+    by: (&str, Option<&str>),
+    stop: Stop,
+) -> Result<Promoted, PromoteError> {
+    let span = telemetry::span!("promote", %release, channel);
+    telemetry::stage(span, promote_it(bucket, release, channel, by, stop)).await
+}
+
+async fn promote_it(
     bucket: &Bucket,
     release: &ReleaseId,
     channel: &str,

@@ -18,7 +18,8 @@ mod test;
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use tracing::Span;
 
 use crate::arch::Arch;
 use crate::config::Config;
@@ -26,6 +27,7 @@ use crate::image::jail;
 use crate::interrupt::{self, Stop};
 use crate::plan::{Plan, SourceOverrides};
 use crate::profile::ProfileSource;
+use crate::telemetry::{self, Telemetry};
 use crate::ui::{Failure, LogFormat, OutputFormat, Ui};
 
 /// Builds Alpine Linux machine images for Kubernetes nodes and proves that they boot.
@@ -159,24 +161,67 @@ impl SourceOptions {
     }
 }
 
+/// Reads the command line, does what it says, and returns the exit status.
+pub fn run() -> u8 {
+    let matches = Cli::command().get_matches();
+    let mut words = Vec::new();
+    let mut command = matches.subcommand();
+    while let Some((word, below)) = command {
+        words.push(word);
+        command = below.subcommand();
+    }
+    match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli.run(&words.join(" ")),
+        Err(error) => error.exit(),
+    }
+}
+
+impl Command {
+    /// Whether it is a part of another command, which starts it.
+    fn is_internal(&self) -> bool {
+        matches!(
+            self,
+            Command::Jail(_)
+                | Command::MetadataRelay(_)
+                | Command::Worker(_)
+                | Command::InstanceInit(_)
+        )
+    }
+}
+
 impl Cli {
-    /// Runs the command and returns the exit status.
-    pub fn run(self) -> u8 {
+    /// Runs the command, which is called so, and returns the exit status.
+    fn run(self, name: &str) -> u8 {
         let ui = Ui {
             output: self.global.output,
             log: self.global.log_format,
             quiet: self.global.quiet,
         };
-        ui.start_logs(self.global.verbose);
+        let telemetry = match self.command.is_internal() {
+            true => Ok(None),
+            false => Telemetry::from_environment(),
+        };
+        let traces = telemetry.as_ref().ok().and_then(Option::as_ref);
+        ui.start_logs(self.global.verbose, traces.map(Telemetry::layer));
         // The caller's umask must not reach a root or an image.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-        match self.dispatch(ui) {
-            Ok(status) => status as u8,
-            Err(failure) => {
-                failure.print(&ui);
-                failure.status
-            }
+        let span = traces.map_or_else(Span::none, |traces| traces.command(name));
+        let (status, failure) = match span.in_scope(|| self.dispatch(ui)) {
+            Ok(status) => (status as u8, None),
+            Err(failure) => (failure.status, Some(failure)),
+        };
+        telemetry::ended(&span, status, failure.is_some());
+        drop(span);
+        if let Some(failure) = failure {
+            failure.print(&ui);
         }
+        let unsent = telemetry.map_or_else(Some, |traces| traces.and_then(Telemetry::finish));
+        if let Some(why) = unsent {
+            ui.warn(&format!(
+                "traces could not be sent to OTEL_EXPORTER_OTLP_ENDPOINT: {why}"
+            ));
+        }
+        status
     }
 
     fn dispatch(self, ui: Ui) -> Result<crate::ui::Status, Failure> {

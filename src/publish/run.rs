@@ -25,6 +25,7 @@ use super::{files, home, preflight, verify};
 use crate::aws::tags::Tags;
 use crate::aws::{Aws, KeyArn, Region};
 use crate::interrupt::Stop;
+use crate::telemetry;
 
 /// What is to be published, by whom, and where to.
 pub struct Job<'a> {
@@ -70,7 +71,11 @@ pub(super) struct Done {
 /// # Errors
 /// [`PublishError`]. A Region other than the home Region that fails is no error of the run, but
 /// told in what it comes to.
-pub async fn publish(job: &Job<'_>, mut stop: Stop) -> Result<Outcome, PublishError> {
+pub async fn publish(job: &Job<'_>, stop: Stop) -> Result<Outcome, PublishError> {
+    telemetry::stage(telemetry::span!("publish"), publish_it(job, stop)).await
+}
+
+async fn publish_it(job: &Job<'_>, mut stop: Stop) -> Result<Outcome, PublishError> {
     let run = new_run_id(OffsetDateTime::now_utc());
     let book = OnceCell::new();
     let ready = tokio::select! {

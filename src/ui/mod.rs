@@ -8,6 +8,9 @@ pub mod text;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 pub use failure::{Failure, Status};
 
@@ -87,9 +90,8 @@ impl Ui {
     }
 
     /// Sets up logs on standard error: warnings, with `-v` information, with `-vv` everything of
-    /// this program; `RUST_LOG` wins.
-    pub fn start_logs(&self, verbose: u8) {
-        use tracing_subscriber::EnvFilter;
+    /// this program; `RUST_LOG` wins. `traces` takes spans beside them.
+    pub fn start_logs(&self, verbose: u8, traces: Option<Box<dyn Layer<Registry> + Send + Sync>>) {
         let level = match (self.quiet, verbose) {
             // s3s takes every request that it refuses for an error of ours, and the SDK tells of
             // credentials that it looks for in vain, before our error says it.
@@ -100,13 +102,16 @@ impl Ui {
             (false, _) => "debug",
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter)
+        let lines = tracing_subscriber::fmt::layer()
             .with_ansi(io::stderr().is_terminal())
             .with_writer(io::stderr);
-        match self.log {
-            LogFormat::Text => builder.with_target(false).without_time().init(),
-            LogFormat::Json => builder.json().init(),
-        }
+        let lines = match self.log {
+            LogFormat::Text => lines.with_target(false).without_time().boxed(),
+            LogFormat::Json => lines.json().boxed(),
+        };
+        tracing_subscriber::registry()
+            .with(traces)
+            .with(lines.with_filter(filter))
+            .init();
     }
 }

@@ -23,6 +23,7 @@ use super::machine::{Machine, MachineError, qemu};
 use super::metadata::{InstanceMetadata, PublicKey};
 use super::report::{Observed, Report, Subject};
 use crate::arch::Arch;
+use crate::telemetry;
 use crate::workdir::WorkDir;
 
 /// What the folders for sockets and firmware variables begin with.
@@ -218,6 +219,12 @@ impl VmError {
 /// The report says whether it passed; an error means that there is no report. Dropping the
 /// returned future kills the machine.
 pub async fn test_image(config: &TestConfig) -> Result<Report, VmError> {
+    let profile = config.profile.as_deref();
+    let span = telemetry::span!("test", profile, arch = %config.arch, firmware = %config.firmware);
+    telemetry::stage(span, test_it(config)).await
+}
+
+async fn test_it(config: &TestConfig) -> Result<Report, VmError> {
     let emulator = qemu(config.arch)?;
     let accel = match config.accel {
         Some(accel) => accel,

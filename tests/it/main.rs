@@ -15,4 +15,5 @@ mod share;
 mod solver_against_apk;
 mod solver_cases;
 mod support;
+mod telemetry;
 mod worker;

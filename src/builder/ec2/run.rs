@@ -27,6 +27,7 @@ use crate::image::sbom;
 use crate::interrupt::Stop;
 use crate::publish::holder::Holder;
 use crate::publish::lease::{Lease, LeaseError, Of};
+use crate::telemetry;
 use crate::ui::text;
 
 /// Is told what goes on.
@@ -84,7 +85,14 @@ impl InstanceBuild {
     /// # Errors
     /// [`InstanceBuildError`]. What there was is removed then, unless this run was asked to keep it,
     /// could not remove it, which it tells, or lost its lease: then it is the other run's.
-    pub async fn run(&self, mut stop: Stop) -> Result<Built, InstanceBuildError> {
+    pub async fn run(&self, stop: Stop) -> Result<Built, InstanceBuildError> {
+        let plan = self.draft.plan();
+        let span =
+            telemetry::span!("build", profile = plan.profile.name, arch = %plan.arch, on = "ec2");
+        telemetry::stage(span, self.run_it(stop)).await
+    }
+
+    async fn run_it(&self, mut stop: Stop) -> Result<Built, InstanceBuildError> {
         self.check_disk()?;
         let id = self.id();
         let bucket = self.site.shelf.bucket();

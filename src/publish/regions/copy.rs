@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::error::RegionError;
 use super::{Origin, Placing, Target};
@@ -38,7 +39,7 @@ impl Placing {
                 id: ami.clone(),
                 region: home.clone(),
             };
-            errands.spawn(async move {
+            let errand = async move {
                 let region = target.region.clone();
                 let result = placing.bring(target, origin).await;
                 match &result {
@@ -46,7 +47,8 @@ impl Placing {
                     Err(error) => placing.progress.region(&region, format!("failed: {error}")),
                 }
                 (region, result)
-            });
+            };
+            errands.spawn(errand.in_current_span());
         }
         errands.join_all().await.into_iter().collect()
     }

@@ -17,6 +17,7 @@ use crate::aws::wait::{self, Forecast, Seen};
 use crate::aws::{AmiId, AwsError, Kind, Region, SnapshotId};
 use crate::publish::description;
 use crate::publish::manifest::Place;
+use crate::telemetry;
 
 /// What was made is seen by AWS's readers after so long at the latest; what is not seen then is not
 /// there.
@@ -36,7 +37,9 @@ impl Placing {
             target,
             origin,
         };
-        errand.run().await
+        let (region, release) = (errand.target.region.clone(), errand.release.clone());
+        let span = telemetry::span!("publish in a Region", %region, release);
+        telemetry::stage(span, errand.run()).await
     }
 }
 

@@ -20,6 +20,7 @@ use crate::interrupt::Stop;
 use crate::publish::bucket::Bucket;
 use crate::publish::holder::{Holder, new_run_id};
 use crate::publish::lease::{self, Lease};
+use crate::telemetry;
 use errand::Errand;
 
 /// What came of it.
@@ -41,6 +42,14 @@ type Ends = Arc<Mutex<BTreeMap<Region, bool>>>;
 /// # Errors
 /// [`ShareError`]. A Region that fails is no error of the run, but told in what it comes to.
 pub async fn apply(
+    job: &Job<'_>,
+    stop: Stop,
+    confirm: impl AsyncFnOnce(&Told) -> Result<bool, ShareError>,
+) -> Result<Applied, ShareError> {
+    telemetry::stage(telemetry::span!("share"), apply_it(job, stop, confirm)).await
+}
+
+async fn apply_it(
     job: &Job<'_>,
     mut stop: Stop,
     confirm: impl AsyncFnOnce(&Told) -> Result<bool, ShareError>,
@@ -160,7 +169,11 @@ async fn change(
     for (region, plan) in plans {
         mark(&region, false);
         let errand = Errand::new(job, &region);
-        running.spawn(async move { (region, errand.run(plan).await) });
+        let span = telemetry::span!("share in a Region", %region);
+        running.spawn(async move {
+            let result = telemetry::stage(span, errand.run(plan)).await;
+            (region, result)
+        });
     }
     let mut failed = BTreeMap::new();
     while let Some(ended) = running.join_next().await {
