@@ -127,7 +127,8 @@ impl Telemetry {
     pub fn finish(self) -> Option<String> {
         let ended = self.provider.shutdown_with_timeout(LAST_WORDS);
         let failure = self.failure.get().cloned();
-        failure.or_else(|| ended.err().map(|error| error.to_string()))
+        let late = |_| format!("no answer within {} s", LAST_WORDS.as_secs());
+        failure.or_else(|| ended.err().map(late))
     }
 }
 
