@@ -118,7 +118,7 @@ impl Plan {
     }
 
     /// The AMIs of which it is to be known who uses them before that is done.
-    pub fn questions<'p>(&'p self) -> impl Iterator<Item = (&'p ReleaseId, &'p Region, &'p AmiId)> {
+    pub fn questions(&self) -> impl Iterator<Item = (&ReleaseId, &Region, &AmiId)> {
         self.releases.iter().flat_map(|planned| {
             let steps = planned.steps.iter();
             steps.filter_map(|(region, step)| Some((&planned.release, region, step.retires()?)))

@@ -168,7 +168,7 @@ fn launches_that_cannot_be() {
         (&[("IamInstanceProfile.Name", "p")], "UnsupportedOperation"),
         (
             &[("LaunchTemplate.LaunchTemplateName", "t")],
-            "UnsupportedOperation",
+            "InvalidLaunchTemplateName.NotFoundException",
         ),
         (&[("KernelId", "aki-1")], "UnsupportedOperation"),
         (
