@@ -10,6 +10,7 @@ use crate::channels::settings::names;
 use crate::channels::store::Store;
 use crate::channels::{Channel, Entry};
 use crate::config::Config;
+use crate::diff::secdb::Secdb;
 use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::holder::{Holder, new_run_id};
@@ -40,6 +41,8 @@ pub struct Desk<'a> {
     pub customers: Option<Vec<Customer>>,
     /// The channels.
     pub store: Store,
+    /// Which vulnerabilities versions fix, as far as it is known.
+    pub secdb: Secdb,
     /// Who is told what goes on.
     pub progress: &'a Progress,
 }
@@ -78,6 +81,7 @@ impl<'a> Desk<'a> {
             aws,
             names,
             customers,
+            secdb: secdb(config).await,
             store: Store {
                 bucket,
                 publisher: name.clone(),
@@ -151,6 +155,18 @@ impl<'a> Desk<'a> {
                 }
                 lease => return Ok(lease?),
             }
+        }
+    }
+}
+
+/// The security databases of all branches that files have, and of the addresses: what cannot be read
+/// is told, and nothing waits for it.
+async fn secdb(config: &Config) -> Secdb {
+    match Secdb::load(&config.diff.secdb, None).await {
+        Ok(secdb) => secdb,
+        Err(error) => {
+            tracing::warn!("fixes of vulnerabilities are not told: {error}");
+            Secdb::default()
         }
     }
 }

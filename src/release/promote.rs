@@ -19,10 +19,12 @@ use crate::aws::ec2::ImageState;
 use crate::channels::settings::{self, known};
 use crate::channels::store::{EnterError, Entered};
 use crate::channels::{Channel, Entry, Stay};
+use crate::diff::changes::Changes;
 use crate::interrupt::Stop;
 use crate::publish::manifest::{ReleaseManifest, State};
 use crate::publish::papers;
 use crate::publish::release::ReleaseId;
+use crate::telemetry;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -52,6 +54,8 @@ pub struct Preview {
     pub customers: Vec<String>,
     /// The Regions that it is in.
     pub regions: Vec<Region>,
+    /// What is other than in the release that is there now, where both tell it.
+    pub changes: Option<Changes>,
     /// What the gate looked at.
     pub gate: Vec<Check>,
 }
@@ -77,6 +81,10 @@ pub struct Promoted {
 pub struct Shown {
     /// The customers that get it.
     pub customers: Vec<String>,
+    /// The Regions that it is in.
+    pub regions: Vec<Region>,
+    /// What is other than in the release that was there.
+    pub changes: Option<Changes>,
     /// What the gate looked at.
     pub gate: Vec<Check>,
 }
@@ -87,6 +95,19 @@ pub struct Shown {
 /// # Errors
 /// [`ReleaseError`]: nothing was moved, unless it says so.
 pub async fn promote(
+    desk: &Desk<'_>,
+    asked: &Promotion,
+    stop: Stop,
+    show: impl FnOnce(&Preview),
+) -> Result<Promoted, ReleaseError> {
+    let Promotion {
+        release, channel, ..
+    } = asked;
+    let span = telemetry::span!("promote", %release, channel);
+    telemetry::stage(span, promote_it(desk, asked, stop, show)).await
+}
+
+async fn promote_it(
     desk: &Desk<'_>,
     asked: &Promotion,
     mut stop: Stop,
@@ -234,7 +255,15 @@ async fn preview(
         customers: customers.clone(),
         now: desk.bucket().now(),
     };
+    let changes = match &before {
+        None => None,
+        Some(before) => {
+            let from = desk.bucket().manifest(before).await?;
+            from.map(|from| Changes::between(&from.manifest, manifest, &desk.secdb))
+        }
+    };
     Ok(Preview {
+        changes,
         release: asked.release.clone(),
         channel: asked.channel.clone(),
         before,
@@ -334,6 +363,8 @@ fn promoted(preview: Preview, moved: bool) -> Promoted {
         moved,
         preview: Shown {
             customers: preview.customers,
+            regions: preview.regions,
+            changes: preview.changes,
             gate: preview.gate,
         },
     }
@@ -357,6 +388,10 @@ impl Preview {
             };
             // Writing to a string does not fail.
             let _ = writeln!(text, "  {mark}  {}", check.told);
+        }
+        if let Some(changes) = &self.changes {
+            let _ = writeln!(text, "\n{}", changes.text().trim_end());
+            text.push('\n');
         }
         text
     }
