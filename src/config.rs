@@ -16,6 +16,7 @@ use crate::profile::Library;
 use crate::profile::error::{Mistake, toml_mistake};
 use crate::publish::settings::PublishSettings;
 use crate::share::settings::ShareSettings;
+use crate::sign::settings::SigningSettings;
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "alpine-ami.toml";
@@ -59,6 +60,9 @@ pub struct Config {
     /// Where releases go.
     #[serde(default)]
     pub publish: PublishSettings,
+    /// By which key releases and channels are signed.
+    #[serde(default)]
+    pub signing: SigningSettings,
     /// Build instances.
     #[serde(default)]
     pub build: BuildSettings,
@@ -128,6 +132,10 @@ impl Config {
         }
         for worker in config.build.workers.values_mut() {
             *worker = base.join(&*worker);
+        }
+        config.signing.based_on(base);
+        if let Some(key) = &mut config.list.key {
+            *key = base.join(&*key);
         }
         config.share.customers = base.join(&config.share.customers);
         Ok(config)

@@ -23,7 +23,9 @@
 //! | [`publish`] | from an image to an encrypted AMI in every Region |
 //! | [`channels`] | which release is in which channel, and which were |
 //! | [`share`] | who gets what of it |
+//! | [`release`] | promoted, rolled back, withdrawn, verified |
 //! | [`list`] | what a customer can launch |
+//! | [`release`] | the catalog as a web page |
 //! | [`diff`] | what two images, releases or AMIs differ in |
 //! | [`nightly`] | the unattended run and its report |
 //! | [`doctor`] | what works here and in AWS, what does not, the least IAM policy |
@@ -31,7 +33,8 @@
 //! | [`cli`] | the commands: arguments and output, no logic |
 //! | [`ui`] | what users see: progress, tables, JSON, errors |
 //!
-//! Smaller things that several rooms use: [`arch`], [`assets`] (what is built into the program),
+//! Smaller things that several rooms use: [`sign`] (signed documents), [`origin`] (who built
+//! an image, from what), [`arch`], [`assets`] (what is built into the program),
 //! [`blocks`] (the digests of an image's blocks), [`config`] (`alpine-ami.toml`), [`digest`], [`interrupt`],
 //! [`workdir`] (half-done work, and the sweeping of what dead runs left).
 
@@ -52,12 +55,15 @@ pub mod image;
 pub mod interrupt;
 pub mod list;
 pub mod nightly;
+pub mod origin;
 pub mod overlay;
 pub mod plan;
 pub mod profile;
 pub mod publish;
+pub mod release;
 pub mod sandbox;
 pub mod share;
+pub mod sign;
 mod text_form;
 pub mod ui;
 pub mod vm;

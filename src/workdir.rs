@@ -4,12 +4,13 @@
 //! it however the owner ends, so a folder whose lock can be taken belongs to nobody any more.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+use serde::Serialize;
 use tempfile::TempDir;
 
 const LOCK: &str = "lock";
@@ -61,6 +62,25 @@ impl WorkDir {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(path)
     }
+}
+
+/// Writes a file as JSON that everybody may read, whole or not at all.
+///
+/// # Errors
+/// Its folder cannot be written.
+pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer_pretty(&mut file, value)?;
+    file.write_all(b"\n")?;
+    let readable = fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(readable)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// Removes abandoned folders. What cannot be looked at or removed is another user's.

@@ -5,7 +5,9 @@ pub mod sharing;
 use std::fmt;
 
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::{DataKeySpec, GrantOperation, KeyMetadata};
+use aws_sdk_kms::types::{
+    DataKeySpec, GrantOperation, KeyMetadata, MessageType, SigningAlgorithmSpec,
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -195,6 +197,34 @@ impl Kms {
         };
         let call = Call::new("kms:Decrypt", key);
         allowed(self.caller.run(call, send)).await
+    }
+
+    /// The public half of a key that signs: its SubjectPublicKeyInfo, in DER.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub async fn public_key(&self, key: &KeyArn) -> Result<Vec<u8>, AwsError> {
+        let call = Call::new("kms:GetPublicKey", key);
+        let send = || self.client.get_public_key().key_id(key.as_str()).send();
+        let told = self.caller.run(call, send).await?;
+        Ok(told.public_key.map(Blob::into_inner).unwrap_or_default())
+    }
+
+    /// Signs a SHA-256 digest with a key on the curve P-256; the signature is in DER.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub async fn sign_digest(&self, key: &str, digest: &[u8]) -> Result<Vec<u8>, AwsError> {
+        let call = Call::new("kms:Sign", key);
+        let send = || {
+            let call = self.client.sign().key_id(key);
+            let call = call.message_type(MessageType::Digest);
+            let call = call.message(Blob::new(digest));
+            call.signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
+                .send()
+        };
+        let told = self.caller.run(call, send).await?;
+        Ok(told.signature.map(Blob::into_inner).unwrap_or_default())
     }
 
     /// Asks whether a ciphertext may be brought from the key to the same key: `kms:ReEncryptFrom`

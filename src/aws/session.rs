@@ -122,7 +122,7 @@ impl Aws {
 
     /// How far AWS's clock is ahead of this machine's, in seconds, as its last answer said.
     pub fn clock_skew(&self) -> i64 {
-        self.session.0.skew.0.load(Ordering::Relaxed)
+        self.session.clock_skew()
     }
 
     /// When the session's credentials end, and with them what they signed, such as presigned URLs:
@@ -262,6 +262,11 @@ impl Session {
     /// The configuration of the SDK that all clients begin with.
     pub(super) fn sdk(&self) -> &SdkConfig {
         &self.0.sdk
+    }
+
+    /// See [`Aws::clock_skew`].
+    pub(super) fn clock_skew(&self) -> i64 {
+        self.0.skew.0.load(Ordering::Relaxed)
     }
 
     /// What all clients pass their answers through.

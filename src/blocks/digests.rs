@@ -23,7 +23,7 @@ pub fn of_zeros() -> BlockDigest {
 }
 
 /// The SHA-256 of every block of a snapshot, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct BlockDigests(pub Vec<BlockDigest>);
 
@@ -49,7 +49,7 @@ pub fn linear<'a>(digests: impl IntoIterator<Item = &'a BlockDigest>) -> BlockDi
 }
 
 /// As it is written: equal blocks in a row are one entry, `<hexadecimal digits> x<count>`.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, schemars::JsonSchema)]
 struct Written {
     /// Bytes in a block.
     size: usize,

@@ -15,12 +15,33 @@ pub const DEFAULT: [&str; 3] = ["nightly", "candidate", "stable"];
 ///
 /// [[channels]]
 /// name = "stable"
+/// gate = { tested = true, min_age_hours = 24, approvers = ["ada", "grace"] }
 /// ```
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelSettings {
     /// Its name: a word of small letters, digits and `-`.
     pub name: String,
+    /// What it asks of a release.
+    #[serde(default)]
+    pub gate: Gate,
+}
+
+/// What a channel asks of a release that is to come into it. That its AMI is available in every
+/// Region, and there for every customer of the channel, is always asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gate {
+    /// Whether a test of the image must have passed. Where not given: none may have failed.
+    pub tested: Option<bool>,
+    /// Whether the manifest must be signed. Where not given: if there is a key in `[signing]`.
+    pub signed: Option<bool>,
+    /// Hours that it must have been in the channel before.
+    pub min_age_hours: u32,
+    /// Which channel that is; where not given, the one that is listed before this one.
+    pub after: Option<String>,
+    /// Names of those of whom one must approve: `--approved-by NAME`.
+    pub approvers: Vec<String>,
 }
 
 /// Channels that cannot be called so.
@@ -32,6 +53,16 @@ pub enum ChannelNameError {
     /// Two have the name.
     #[error("there are two channels `{0}`")]
     Twice(String),
+    /// A gate names a channel that there is not, or its own.
+    #[error("the gate of the channel `{channel}` names the channel `{after}`, which is not another one of these: {}", .known.join(", "))]
+    After {
+        /// Whose gate it is.
+        channel: String,
+        /// The channel that it names.
+        after: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     /// There is none of the name.
     #[error("there is no channel `{name}`; there are {}", .known.join(", "))]
     Unknown {
@@ -68,6 +99,26 @@ pub fn known(names: &[String], name: &str) -> Result<(), ChannelNameError> {
     }
 }
 
+/// What a channel asks of a release, and the channel before it.
+pub fn gate(settings: &[ChannelSettings], name: &str) -> (Gate, Option<String>) {
+    let gate = settings.iter().find(|channel| channel.name == name);
+    let gate = gate.map(|channel| channel.gate.clone()).unwrap_or_default();
+    let names: Vec<&str> = match settings {
+        [] => DEFAULT.to_vec(),
+        settings => settings
+            .iter()
+            .map(|channel| channel.name.as_str())
+            .collect(),
+    };
+    let place = names.iter().position(|known| *known == name);
+    let before = place.and_then(|place| names.get(place.checked_sub(1)?));
+    let before = gate
+        .after
+        .clone()
+        .or_else(|| before.map(|name| (*name).to_owned()));
+    (gate, before)
+}
+
 /// The names of the channels, in their order.
 ///
 /// # Errors
@@ -79,7 +130,7 @@ pub fn names(settings: &[ChannelSettings]) -> Result<Vec<String>, ChannelNameErr
     let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let mut seen = BTreeSet::new();
     let mut names = Vec::new();
-    for ChannelSettings { name } in settings {
+    for ChannelSettings { name, .. } in settings {
         if name.is_empty() || !name.bytes().all(is_letter) {
             return Err(ChannelNameError::NoWord(name.clone()));
         }
@@ -87,6 +138,17 @@ pub fn names(settings: &[ChannelSettings]) -> Result<Vec<String>, ChannelNameErr
             return Err(ChannelNameError::Twice(name.clone()));
         }
         names.push(name.clone());
+    }
+    for ChannelSettings { name, gate } in settings {
+        if let Some(after) = &gate.after
+            && (after == name || !names.contains(after))
+        {
+            return Err(ChannelNameError::After {
+                channel: name.clone(),
+                after: after.clone(),
+                known: names,
+            });
+        }
     }
     Ok(names)
 }

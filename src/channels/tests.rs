@@ -7,6 +7,8 @@ fn entry(hour: i64) -> Entry {
         at: datetime!(2026-01-31 00:00 UTC) + time::Duration::hours(hour),
         by: "arn:aws:iam::111122223333:user/r".to_owned(),
         reason: None,
+        approved_by: None,
+        in_place_of: None,
     }
 }
 
@@ -94,6 +96,7 @@ fn channels_have_names() {
             .iter()
             .map(|name| ChannelSettings {
                 name: (*name).to_owned(),
+                ..ChannelSettings::default()
             })
             .collect();
         names(&settings)

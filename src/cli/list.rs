@@ -1,5 +1,7 @@
 //! `list`: what a customer, or the publisher, can launch.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
@@ -48,6 +50,10 @@ pub(super) struct ListArgs {
     /// configuration; a publisher's own bucket]
     #[arg(long, value_name = "URL")]
     catalog: Option<String>,
+    /// The publisher's public key: what the catalog says must be signed by it [default: that of
+    /// [list] in the configuration]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Form of the list [default: table, or json with --output json]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -92,6 +98,7 @@ impl ListArgs {
             publisher: self.publisher.clone(),
             regions: self.region.iter().cloned().collect(),
             catalog: catalog.map(str::parse::<CatalogAddress>).transpose()?,
+            key: self.key.clone(),
             shows_channels: !(is_template || self.id || self.setup || self.check),
             filter: Filter {
                 publisher: self.publisher_name.clone(),

@@ -20,6 +20,7 @@ use crate::publish::outcome::{Outcome, Told};
 use crate::publish::progress::Progress;
 use crate::publish::run::{Job, publish};
 use crate::publish::subject::{About, Named, Subject};
+use crate::sign::Signer;
 use crate::ui::progress::Drawing;
 use crate::ui::{Failure, Status, Ui, text};
 
@@ -115,6 +116,12 @@ impl PublishArgs {
             how = stop.told() => return Err(PublishError::early(how).into()),
             opened = open => opened?,
         };
+        let signer = tokio::select! {
+            how = stop.told() => return Err(PublishError::early(how).into()),
+            signer = Signer::open(&config.signing, &aws, &publisher.home) => {
+                signer.map_err(PublishError::from)?
+            }
+        };
         let job = Job {
             publisher,
             aws: &aws,
@@ -122,6 +129,7 @@ impl PublishArgs {
             regions: self.asked(),
             add: self.add_region.iter().cloned().collect(),
             verify: self.verify,
+            signer,
             progress,
         };
         Ok(publish(&job, stop).await?)

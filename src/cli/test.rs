@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use time::OffsetDateTime;
 
 use super::{block_on, program};
 use crate::arch::{Arch, Firmware};
@@ -13,7 +14,8 @@ use crate::plan::Plan;
 use crate::profile::Check as ProfileCheck;
 use crate::profile::ProfileSource;
 use crate::ui::{Failure, Status, Ui};
-use crate::vm::{Check, TestConfig, test_image};
+use crate::vm::tested::{TEST, Tested};
+use crate::vm::{Check, Report, TestConfig, test_image};
 
 /// Boot an image under QEMU and check it from inside.
 ///
@@ -75,12 +77,29 @@ impl TestArgs {
             test.console_log.display()
         ));
         let report = block_on(async { Ok(test_image(&test).await?) })?;
+        self.keep(&ui, &test.image, &report);
         ui.result(&report, || report.to_text())?;
         Ok(if report.passed {
             Status::Done
         } else {
             Status::Failed
         })
+    }
+
+    /// Beside an image that `build` made, for its release.
+    fn keep(&self, ui: &Ui, image: &Path, report: &Report) {
+        let Some(folder) = image.parent() else { return };
+        let is_built = image.file_name().is_some_and(|name| name == IMAGE);
+        let Some(built) = is_built.then(|| Manifest::read(folder).ok()).flatten() else {
+            return;
+        };
+        let tested = Tested::of(report, &built.image.sha256, OffsetDateTime::now_utc());
+        if let Err(error) = tested.write(folder) {
+            ui.progress(&format!(
+                "warning: the result is not kept for the release: cannot write {}: {error}",
+                folder.join(TEST).display()
+            ));
+        }
     }
 
     fn find_image(&self) -> Result<PathBuf, Failure> {

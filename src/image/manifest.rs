@@ -1,7 +1,7 @@
 //! `manifest.json`: what an image is, written last, so that an image with one is complete.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use crate::arch::Arch;
 use crate::aws::names::{KeyArn, Region, SnapshotId};
 use crate::blocks::{self, Scan};
 use crate::profile::{Check, Firmware};
+use crate::workdir::write_json;
 
 /// The name of the image's file.
 pub const IMAGE: &str = "image.raw";
@@ -19,7 +20,7 @@ pub const MANIFEST: &str = "manifest.json";
 pub const SCHEMA: u32 = 1;
 
 /// What an image is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Manifest {
     /// Version of this format.
     pub schema: u32,
@@ -61,7 +62,7 @@ pub struct Manifest {
 }
 
 /// The image file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ImageFile {
     /// Its name beside the manifest.
     pub file: String,
@@ -89,7 +90,7 @@ impl ImageFile {
 }
 
 /// A snapshot that holds an image from its first block on, with zeros behind it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BuiltSnapshot {
     /// Its id.
     pub id: SnapshotId,
@@ -104,7 +105,7 @@ pub struct BuiltSnapshot {
 }
 
 /// The root file system.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RootFileSystem {
     /// Its UUID.
     pub uuid: String,
@@ -117,7 +118,7 @@ pub struct RootFileSystem {
 }
 
 /// The kernel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct KernelInfo {
     /// Its release: `uname -r`.
     pub release: String,
@@ -128,7 +129,7 @@ pub struct KernelInfo {
 }
 
 /// A package.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PackageInfo {
     /// Its name.
     pub name: String,
@@ -226,14 +227,6 @@ impl Manifest {
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.write_all(b"\n")?;
-        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        file.as_file().set_permissions(readable)?;
-        file.as_file().sync_all()?;
-        file.persist(dir.join(MANIFEST))
-            .map_err(|error| error.error)?;
-        Ok(())
+        write_json(&dir.join(MANIFEST), self)
     }
 }

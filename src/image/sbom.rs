@@ -4,7 +4,7 @@
 //! It says nothing that the manifest does not: the same manifest gives the same bytes.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::manifest::{Manifest, PackageInfo};
 use crate::digest;
+use crate::workdir::write_json;
 
 /// The file's name.
 pub const SBOM: &str = "sbom.spdx.json";
@@ -22,14 +23,7 @@ pub const SBOM: &str = "sbom.spdx.json";
 /// # Errors
 /// The folder cannot be written.
 pub fn write(manifest: &Manifest, dir: &Path) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    serde_json::to_writer_pretty(&mut file, &document(manifest))?;
-    file.write_all(b"\n")?;
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(readable)?;
-    file.as_file().sync_all()?;
-    file.persist(dir.join(SBOM)).map_err(|error| error.error)?;
-    Ok(())
+    write_json(&dir.join(SBOM), &document(manifest))
 }
 
 /// The document.

@@ -1,6 +1,7 @@
 //! The thin part: whose session, which Regions, what is there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
@@ -12,6 +13,7 @@ use crate::aws::ec2::Image;
 use crate::aws::{AccountId, Aws, Region};
 use crate::channels::settings::names;
 use crate::config::Config;
+use crate::sign::KeyRing;
 
 /// Seconds that a call may take with all its attempts: a Region that does not answer is passed over.
 const CALL_SECONDS: u64 = 60;
@@ -29,6 +31,9 @@ pub struct Question {
     pub regions: BTreeSet<Region>,
     /// The catalog; that of the configuration where none is named.
     pub catalog: Option<CatalogAddress>,
+    /// The publisher's public key, whose signature the catalog must have; that of the configuration
+    /// where none is named.
+    pub key: Option<PathBuf>,
     /// Whether rows tell their channels. Where they do not, and none is asked for, no catalog is read.
     pub shows_channels: bool,
     /// Which rows.
@@ -167,7 +172,7 @@ pub async fn look(
     let regions = regions(aws, home, &question.regions).await?;
     let (found, catalog) = tokio::join!(
         images(aws, regions, &publisher),
-        catalog(aws, home, config, address.as_ref(), channel)
+        catalog(aws, home, config, address.as_ref(), question)
     );
     let (images, mut trouble) = found;
     let catalog = match catalog {
@@ -223,14 +228,17 @@ async fn catalog(
     home: &Region,
     config: &Config,
     address: Option<&CatalogAddress>,
-    channel: Option<&str>,
+    question: &Question,
 ) -> Result<Option<Catalog>, ListError> {
     let Some(address) = address else {
         return Ok(None);
     };
+    let channel = question.filter.channel.as_deref();
+    let key = question.key.as_ref().or(config.list.key.as_ref());
+    let ring = key.map(|key| KeyRing::read([key])).transpose()?;
     let mut known: BTreeSet<String> = names(&config.channels)?.into_iter().collect();
     known.extend(channel.map(str::to_owned));
-    let catalog = catalog::read(address, aws, home, &known).await?;
+    let catalog = catalog::read(address, aws, home, &known, ring.as_ref()).await?;
     if let Some(channel) = channel {
         catalog.check(channel)?;
     }

@@ -1,7 +1,7 @@
 //! The publisher's catalog: its channels, as customers may read them.
 //!
-//! A catalog is not signed. It says in which channel a release is, and cannot add one: what is listed
-//! is what the publisher's account owns.
+//! It says in which channel a release is, and cannot add one: what is listed is what the publisher's
+//! account owns. Where a publisher's public key is named, its channels must be signed by that key.
 
 #[cfg(test)]
 mod tests;
@@ -12,15 +12,16 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use reqwest::{StatusCode, Url, redirect};
-use serde::Deserialize;
 
 use super::ListError;
 use crate::aws::s3::{BucketAddress, BucketSeen, S3};
-use crate::aws::{AccountId, Aws, Region};
+use crate::aws::{AccountId, AmiId, Aws, Kind, Region};
 use crate::causes::deepest;
+use crate::channels::document::{self, Document, DocumentError, Seal};
 use crate::channels::settings::{ChannelSettings, names};
-use crate::channels::{Channel, SCHEMA, store};
+use crate::channels::store;
 use crate::publish::release::ReleaseId;
+use crate::sign::{KeyRing, OpenError};
 
 /// No channel's document has more bytes: one of a release each night for ten years has two million.
 const MOST_BYTES: usize = 16 << 20;
@@ -133,6 +134,8 @@ pub struct Catalog {
     pub place: String,
     /// By channel.
     pub channels: BTreeMap<String, BTreeSet<ReleaseId>>,
+    /// The AMIs that a trusted key vouches for; nothing where no key is named.
+    pub signed: Option<BTreeSet<AmiId>>,
 }
 
 impl Catalog {
@@ -160,37 +163,48 @@ impl Catalog {
         }
     }
 
-    fn take(&mut self, name: &str, place: &str, bytes: &[u8]) -> Result<(), ListError> {
-        let channel = channel(name, place, bytes)?;
+    /// Takes what is in a channel; that a key is named and the channel is not signed is an error.
+    fn take(
+        &mut self,
+        name: &str,
+        place: &str,
+        bytes: &[u8],
+        ring: Option<&KeyRing>,
+    ) -> Result<(), ListError> {
+        let Document { channel, seal } = channel(name, place, bytes, ring)?;
+        if ring.is_some() && seal == Seal::Unsigned {
+            let place = place.to_owned();
+            let why = OpenError::Unsigned;
+            return Err(ListError::Untrusted { place, why });
+        }
+        if ring.is_some() {
+            let listed = channel.releases.iter();
+            let amis = listed.flat_map(|release| release.regions.values().map(|place| &place.ami));
+            self.signed.get_or_insert_default().extend(amis.cloned());
+        }
         let now = channel.current().cloned().collect();
         self.channels.insert(name.to_owned(), now);
         Ok(())
     }
 }
 
-/// A channel's document.
-fn channel(name: &str, place: &str, bytes: &[u8]) -> Result<Channel, ListError> {
-    #[derive(Deserialize)]
-    struct Schema {
-        schema: u32,
-    }
-    let unreadable = |why: String| ListError::Unreadable {
-        place: place.to_owned(),
-        why,
-    };
-    // A newer document is told from a broken one before anything else of it is read.
-    // The words of an error may be those of the document, which anybody may have written.
-    let no_json = |error: serde_json::Error| unreadable(printable(&error.to_string()));
-    let Schema { schema } = serde_json::from_slice(bytes).map_err(no_json)?;
-    if schema > SCHEMA {
-        let place = place.to_owned();
-        return Err(ListError::Newer { place, schema });
-    }
-    let channel: Channel = serde_json::from_slice(bytes).map_err(no_json)?;
-    match channel.channel == name {
-        true => Ok(channel),
-        false => Err(unreadable(format!("it is not that of the channel {name}"))),
-    }
+/// A channel's document. The words of an error may be those of the document, which anybody may have
+/// written.
+fn channel(
+    name: &str,
+    place: &str,
+    bytes: &[u8],
+    ring: Option<&KeyRing>,
+) -> Result<Document, ListError> {
+    let place = place.to_owned();
+    document::read(name, bytes, ring).map_err(|error| match error {
+        DocumentError::Newer(schema) => ListError::Newer { place, schema },
+        DocumentError::Untrusted(why) => ListError::Untrusted { place, why },
+        error => ListError::Unreadable {
+            place,
+            why: printable(&error.to_string()),
+        },
+    })
 }
 
 fn printable(text: &str) -> String {
@@ -206,8 +220,11 @@ fn printable(text: &str) -> String {
 /// # Errors
 /// It may not.
 pub fn check_name(channel: &str) -> Result<(), ListError> {
-    let name = channel.to_owned();
-    names(&[ChannelSettings { name }])?;
+    let settings = ChannelSettings {
+        name: channel.to_owned(),
+        ..ChannelSettings::default()
+    };
+    names(&[settings])?;
     Ok(())
 }
 
@@ -221,13 +238,115 @@ pub async fn read(
     aws: &Aws,
     home: &Region,
     known: &BTreeSet<String>,
+    ring: Option<&KeyRing>,
 ) -> Result<Catalog, ListError> {
-    match address {
-        CatalogAddress::Bucket { bucket, prefix } => {
-            let s3 = locate(aws, home, bucket).await?;
-            read_bucket(&s3, bucket, prefix, address.text()).await
+    let source = Source::open(address, aws, home).await?;
+    let mut catalog = Catalog {
+        place: address.text(),
+        ..Catalog::default()
+    };
+    for name in source.channels(known).await? {
+        let path = store::key(&name);
+        if let Some(bytes) = source.fetch(&path).await? {
+            catalog.take(&name, &source.url(&path), &bytes, ring)?;
         }
-        CatalogAddress::Web(base) => read_web(base, known).await,
+    }
+    match (&source, catalog.channels.is_empty()) {
+        (Source::Web { base, .. }, true) => {
+            let tried: Vec<&str> = known.iter().map(String::as_str).collect();
+            Err(ListError::Web {
+                url: format!("{base}channels/"),
+                why: format!("it has none of the channels {}", tried.join(", ")),
+            })
+        }
+        _ => Ok(catalog),
+    }
+}
+
+/// A catalog that documents are fetched from.
+pub enum Source {
+    /// A bucket, where it is.
+    Bucket {
+        /// S3 there.
+        s3: Box<S3>,
+        /// The bucket.
+        bucket: BucketAddress,
+        /// What its keys begin with.
+        prefix: String,
+    },
+    /// A web server.
+    Web {
+        /// Asks it.
+        http: reqwest::Client,
+        /// What its URLs begin with.
+        base: Url,
+    },
+}
+
+impl Source {
+    /// Finds out where a catalog is.
+    ///
+    /// # Errors
+    /// There is no such bucket.
+    pub async fn open(
+        address: &CatalogAddress,
+        aws: &Aws,
+        home: &Region,
+    ) -> Result<Source, ListError> {
+        Ok(match address {
+            CatalogAddress::Bucket { bucket, prefix } => Source::Bucket {
+                s3: Box::new(locate(aws, home, bucket).await?),
+                bucket: bucket.clone(),
+                prefix: prefix.clone(),
+            },
+            CatalogAddress::Web(base) => Source::Web {
+                http: client(base)?,
+                base: base.clone(),
+            },
+        })
+    }
+
+    /// Where a document is, as people write it.
+    pub fn url(&self, path: &str) -> String {
+        match self {
+            Source::Bucket { bucket, prefix, .. } => format!("s3://{}/{prefix}{path}", bucket.name),
+            Source::Web { base, .. } => format!("{base}{path}"),
+        }
+    }
+
+    /// A document; nothing if there is none.
+    ///
+    /// # Errors
+    /// It may not be read.
+    pub async fn fetch(&self, path: &str) -> Result<Option<Vec<u8>>, ListError> {
+        match self {
+            Source::Bucket { s3, bucket, prefix } => {
+                let key = format!("{prefix}{path}");
+                let read = s3.get(bucket, &key, MOST_BYTES).await;
+                let found = read.map_err(ListError::CatalogCall)?;
+                Ok(found.map(|object| object.bytes.to_vec()))
+            }
+            Source::Web { http, .. } => fetch(http, &self.url(path)).await,
+        }
+    }
+
+    /// The channels that there may be. Not every customer may list the bucket: those of `known` are
+    /// asked for then.
+    async fn channels(&self, known: &BTreeSet<String>) -> Result<Vec<String>, ListError> {
+        let Source::Bucket { s3, bucket, prefix } = self else {
+            return Ok(known.iter().cloned().collect());
+        };
+        let folder = format!("{prefix}channels/");
+        let keys = match s3.list(bucket, &folder).await {
+            Err(error) if error.kind == Kind::Denied => return Ok(known.iter().cloned().collect()),
+            keys => keys.map_err(ListError::CatalogCall)?,
+        };
+        let name = |key: &String| {
+            let name = key.strip_prefix(&folder)?.strip_suffix(".json")?;
+            // What else lies there is not ours to judge.
+            check_name(name).ok().map(|()| name.to_owned())
+        };
+        Ok(keys.iter().filter_map(name).collect())
     }
 }
 
@@ -251,59 +370,6 @@ async fn locate(aws: &Aws, home: &Region, bucket: &BucketAddress) -> Result<S3, 
         BucketSeen::Elsewhere(None) => wrong("S3 does not say in which Region it is"),
         BucketSeen::Missing => wrong("there is no bucket of that name"),
     }
-}
-
-async fn read_bucket(
-    s3: &S3,
-    bucket: &BucketAddress,
-    prefix: &str,
-    place: String,
-) -> Result<Catalog, ListError> {
-    let mut catalog = Catalog {
-        place,
-        ..Catalog::default()
-    };
-    let folder = format!("{prefix}channels/");
-    let keys = s3
-        .list(bucket, &folder)
-        .await
-        .map_err(ListError::CatalogCall)?;
-    for key in keys {
-        let name = key.strip_prefix(&folder);
-        let name = name.and_then(|name| name.strip_suffix(".json"));
-        // What else lies there is not ours to judge.
-        let Some(name) = name.filter(|name| check_name(name).is_ok()) else {
-            continue;
-        };
-        let read = s3.get(bucket, &key, MOST_BYTES).await;
-        if let Some(object) = read.map_err(ListError::CatalogCall)? {
-            let place = format!("s3://{}/{key}", bucket.name);
-            catalog.take(name, &place, &object.bytes)?;
-        }
-    }
-    Ok(catalog)
-}
-
-async fn read_web(base: &Url, known: &BTreeSet<String>) -> Result<Catalog, ListError> {
-    let mut catalog = Catalog {
-        place: base.to_string(),
-        ..Catalog::default()
-    };
-    let http = client(base)?;
-    for name in known {
-        let url = format!("{base}{}", store::key(name));
-        if let Some(bytes) = fetch(&http, &url).await? {
-            catalog.take(name, &url, &bytes)?;
-        }
-    }
-    if catalog.channels.is_empty() {
-        let tried: Vec<&str> = known.iter().map(String::as_str).collect();
-        return Err(ListError::Web {
-            url: format!("{base}channels/"),
-            why: format!("it has none of the channels {}", tried.join(", ")),
-        });
-    }
-    Ok(catalog)
 }
 
 /// Like that of mirrors: a proxy is taken from the environment. What begins encrypted stays so.

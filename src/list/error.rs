@@ -2,6 +2,8 @@
 
 use crate::aws::{AwsError, Kind};
 use crate::channels::settings::ChannelNameError;
+use crate::sign::OpenError;
+use crate::sign::key::KeyError;
 
 /// Why something cannot be listed, or not all of it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -79,6 +81,17 @@ pub enum ListError {
         /// Its format.
         schema: u32,
     },
+    /// The publisher's key did not sign it.
+    #[error("{place} cannot be trusted: {why}")]
+    Untrusted {
+        /// Where it is.
+        place: String,
+        /// Why.
+        why: OpenError,
+    },
+    /// The publisher's public key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// There is nothing to give.
     #[error("{what}")]
     Nothing {
@@ -128,7 +141,10 @@ impl ListError {
     pub fn is_bad_input(&self) -> bool {
         matches!(
             self,
-            ListError::Address { .. } | ListError::NoCatalog(_) | ListError::ChannelName(_)
+            ListError::Address { .. }
+                | ListError::NoCatalog(_)
+                | ListError::ChannelName(_)
+                | ListError::Key(_)
         )
     }
 
@@ -171,6 +187,8 @@ impl ListError {
             }
             ListError::Unreadable { .. } => "tell the publisher; without --catalog everything else is listed".to_owned(),
             ListError::Newer { .. } => "update alpine-ami".to_owned(),
+            ListError::Untrusted { .. } => "do not use what it says, and ask the publisher, by another way than this one, which key is theirs".to_owned(),
+            ListError::Key(error) => error.advice(),
             ListError::Nothing { advice, .. } => advice.clone(),
             ListError::Several { add, .. } => format!("add {}", add.join(" and ")),
             ListError::Clash { add, .. } => format!("add {add}"),

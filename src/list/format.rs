@@ -154,8 +154,8 @@ pub fn cloudformation(rows: &[Row]) -> Result<Value, ListError> {
     Ok(json!({ "Mappings": { "AlpineAmi": regions } }))
 }
 
-/// `my-node` is `MyNode`; `x86_64` is `X8664`.
-fn words(text: &str) -> String {
+/// A name in a mapping: `my-node` is `MyNode`; `x86_64` is `X8664`.
+pub(crate) fn words(text: &str) -> String {
     let mut words = String::new();
     let mut begins = true;
     for char in text.chars() {

@@ -45,6 +45,9 @@ pub struct Row {
     /// The channels that it is in now, where there is a catalog.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<Vec<String>>,
+    /// Whether the publisher's key vouches for this very AMI, where a key is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<bool>,
     /// The publisher's name.
     #[serde(skip)]
     pub publisher: String,
@@ -85,6 +88,7 @@ impl Row {
             deprecated: image.deprecation.is_some_and(|since| since <= now),
             newest: false,
             channels: None,
+            signed: None,
             publisher,
             key: key.map(str::to_owned),
         })
@@ -118,6 +122,8 @@ pub fn rows(
     }
     for row in &mut rows {
         row.channels = catalog.map(|catalog| catalog.channels_of(&row.release));
+        let signed = catalog.and_then(|catalog| catalog.signed.as_ref());
+        row.signed = signed.map(|amis| amis.contains(&row.ami));
     }
     rows.sort_by(|a, b| {
         let place = |row: &Row| (row.region.clone(), row.profile.clone(), row.arch);

@@ -38,6 +38,7 @@ pub(crate) fn image(number: u32, name: &str) -> Image {
         owner: Some(account(OWNER)),
         created: None,
         deprecation: None,
+        last_launched: None,
         tags: Tags(BTreeMap::new()),
         mappings: vec![Mapping {
             device: "/dev/xvda".to_owned(),

@@ -8,12 +8,13 @@ use super::ledger::{Ledger, failed};
 use super::report::{Outcome, Step, StepOutcome};
 use super::run::Night;
 use crate::aws::Aws;
-use crate::channels::promote::{PromoteError, promote};
 use crate::interrupt::Stop;
-use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::progress::Progress;
 use crate::publish::release::ReleaseId;
+use crate::release::desk::Desk;
+use crate::release::error::ReleaseError;
+use crate::release::promote::{Preview, Promotion, promote};
 use crate::share::apply::apply;
 use crate::share::error::ShareError;
 use crate::share::survey::{Job, read_customers};
@@ -96,27 +97,29 @@ pub(super) async fn promote_one(
     mut stop: Stop,
 ) -> Result<StepOutcome, StepError> {
     let channel = &night.terms.channel;
-    let Publisher {
-        home,
-        bucket,
-        prefix,
-        ..
-    } = night.publisher;
+    let home = &night.publisher.home;
+    let progress = Progress::default();
     let aws = tokio::select! {
         biased;
         how = stop.told() => return Err(StepError::Interrupted(how)),
         aws = Aws::connect(&night.config.aws, "promote", home) => aws?,
     };
-    let bucket = Bucket::new(&aws, home, bucket, prefix);
-    let why = (aws.identity().arn.as_str(), Some(REASON));
-    match promote(&bucket, release, channel, why, stop).await {
-        Ok(_) => {
-            night
-                .ui
-                .progress(&format!("{release} has come into {channel}"));
-            Ok(StepOutcome::Done)
-        }
-        Err(PromoteError::Already { .. }) => Ok(skipped(format!("it is in {channel} already"))),
+    let desk = tokio::select! {
+        biased;
+        how = stop.told() => return Err(StepError::Interrupted(how)),
+        desk = Desk::open(night.config, night.publisher, &aws, &progress) => desk?,
+    };
+    let asked = Promotion {
+        release: release.clone(),
+        channel: channel.clone(),
+        reason: Some(REASON.to_owned()),
+        approved_by: None,
+        dry_run: false,
+    };
+    let show = |preview: &Preview| night.ui.progress(preview.text().trim_end());
+    match promote(&desk, &asked, stop, show).await {
+        Ok(_) => Ok(StepOutcome::Done),
+        Err(ReleaseError::Already { .. }) => Ok(skipped(format!("it is in {channel} already"))),
         Err(error) => Err(error.into()),
     }
 }

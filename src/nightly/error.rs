@@ -9,13 +9,13 @@ use crate::aws::{AwsError, Region};
 use crate::builder::ec2::InstanceBuildError;
 use crate::builder::local::BuildError;
 use crate::builder::packages::PackagesError;
-use crate::channels::promote::PromoteError;
 use crate::plan::PlanError;
 use crate::publish::PublishError;
 use crate::publish::bucket::BucketError;
 use crate::publish::outcome::Outcome;
 use crate::publish::release::ReleaseId;
 use crate::publish::subject::SubjectError;
+use crate::release::error::ReleaseError;
 use crate::share::apply::Applied;
 use crate::share::error::ShareError;
 use crate::vm::VmError;
@@ -35,6 +35,9 @@ pub enum NightlyError {
     /// The publisher's bucket cannot be used.
     #[error(transparent)]
     Bucket(#[from] BucketError),
+    /// The channel, or the key that signs it, cannot be used.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
     /// There is no place for build instances.
     #[error(transparent)]
     Site(#[from] InstanceBuildError),
@@ -54,6 +57,7 @@ impl NightlyError {
             NightlyError::Plan(error) => error.advice(),
             NightlyError::Aws(error) => Some(error.advice()),
             NightlyError::Bucket(error) => error.advice(),
+            NightlyError::Release(error) => error.advice(),
             NightlyError::Site(error) => error.advice(),
             NightlyError::Packages(error) => error.advice(),
             NightlyError::Interrupted(_) => Some("run the same command again".to_owned()),
@@ -68,6 +72,7 @@ impl NightlyError {
                 error,
                 BucketError::Missing { .. } | BucketError::Elsewhere { .. }
             ),
+            NightlyError::Release(error) => error.is_bad_input(),
             NightlyError::Site(error) => error.is_bad_input(),
             _ => false,
         }
@@ -101,6 +106,14 @@ pub(super) enum StepError {
     /// There is no report of a test.
     #[error(transparent)]
     Vm(#[from] VmError),
+    /// That it was tested could not be written down.
+    #[error("cannot write {path}: {source}")]
+    Keep {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The image is not what it should be.
     #[error("under {firmware}: {}", .failures.join("; "))]
     NotPassed {
@@ -143,7 +156,7 @@ pub(super) enum StepError {
     Missing(usize),
     /// Bringing a release into the channel.
     #[error(transparent)]
-    Promote(#[from] PromoteError),
+    Promote(#[from] ReleaseError),
     /// Told to stop.
     #[error("{0}")]
     Interrupted(&'static str),
@@ -199,6 +212,7 @@ impl StepError {
             StepError::Build(error) => error.advice(),
             StepError::Instance(error) => error.advice(),
             StepError::Vm(error) => error.advice(),
+            StepError::Keep { .. } => Some("name a folder that can be written with --out".to_owned()),
             StepError::NotPassed { console, .. } => Some(format!(
                 "nothing was published; the console is in {}, and `alpine-ami test` shows all of the report",
                 console.display()

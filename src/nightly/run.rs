@@ -19,7 +19,6 @@ use crate::apk::store::Store;
 use crate::arch::Arch;
 use crate::aws::Aws;
 use crate::builder::packages::PackagesError;
-use crate::channels::store;
 use crate::config::Config;
 use crate::image::jail;
 use crate::interrupt::Stop;
@@ -28,6 +27,9 @@ use crate::profile::{Library, ProfileError, ProfileSource};
 use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::holder::new_run_id;
+use crate::publish::progress::Progress;
+use crate::release::desk::Desk;
+use crate::release::error::ReleaseError;
 use crate::ui::Ui;
 
 /// What an unattended run is told.
@@ -139,10 +141,13 @@ async fn open(night: &Night<'_>, orders: &[Order]) -> Result<Shop, NightlyError>
     } = publisher;
     let bucket = Bucket::new(&aws, home, bucket, prefix);
     bucket.check().await?;
+    let progress = Progress::default();
+    let desk = Desk::open(config, publisher, &aws, &progress).await?;
+    let channel = desk.store.read(&terms.channel).await;
     let archs: BTreeSet<Arch> = orders.iter().map(|order| order.arch).collect();
     let program = night.program.clone();
     Ok(Shop {
-        channel: store::read(&bucket, &terms.channel).await?,
+        channel: channel.map_err(ReleaseError::from)?,
         builder: Builder::open(terms.on, config, publisher, program, &archs).await?,
         fetcher: Fetcher::new(Store::of_user()).map_err(PackagesError::from)?,
         publisher: (*publisher).clone(),

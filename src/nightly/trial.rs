@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use time::OffsetDateTime;
+
 use super::error::StepError;
 use super::ledger::Did;
 use crate::image::manifest::{IMAGE, Manifest};
 use crate::interrupt::Stop;
+use crate::vm::tested::{TEST, Tested};
 use crate::vm::{Check, TestConfig, test_image};
 
 /// Nobody waits for it: an emulated machine on a busy host takes some minutes.
@@ -49,6 +52,12 @@ pub(super) async fn boot(
             how = stop.told() => return Err(StepError::Interrupted(how)),
             report = test_image(&test) => report?,
         };
+        // The release says it, and gates ask for it.
+        let tested = Tested::of(&report, &image.image.sha256, OffsetDateTime::now_utc());
+        tested.write(folder).map_err(|source| StepError::Keep {
+            path: folder.join(TEST),
+            source,
+        })?;
         if !report.passed {
             return Err(StepError::NotPassed {
                 firmware: *firmware,

@@ -140,7 +140,7 @@ pub struct User {
 }
 
 /// A check that runs inside the booted image.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// A shell script; its exit status decides.

@@ -18,7 +18,7 @@
 //! which a lifecycle rule on `leases/` is good.
 
 mod error;
-pub(super) mod keys;
+pub(crate) mod keys;
 mod small;
 #[cfg(test)]
 pub(super) mod tests;
@@ -139,7 +139,7 @@ impl Bucket {
     /// AWS's; it cannot be read, or was written by a newer version of this program.
     pub async fn manifest(&self, release: &ReleaseId) -> Result<Option<Stored>, BucketError> {
         let key = keys::manifest(release);
-        let Some(object) = self.get(&key).await? else {
+        let Some(object) = self.object(&key).await? else {
             return Ok(None);
         };
         let manifest: ReleaseManifest = self.versioned(&key, &object.bytes, SCHEMA)?;
@@ -179,7 +179,7 @@ impl Bucket {
         key: &str,
         newest: u32,
     ) -> Result<Option<(T, ETag)>, BucketError> {
-        let Some(object) = self.get(key).await? else {
+        let Some(object) = self.object(key).await? else {
             return Ok(None);
         };
         let document = self.versioned(key, &object.bytes, newest)?;
@@ -311,7 +311,7 @@ impl Bucket {
             true => "application/json",
             false => "application/octet-stream",
         };
-        self.put(&key, content_type, bytes, &Condition::Always)
+        self.put_object(&key, content_type, bytes, &Condition::Always)
             .await?;
         Ok(Attachment {
             name: name.to_owned(),
@@ -329,7 +329,7 @@ impl Bucket {
         attachment: &Attachment,
     ) -> Result<Bytes, BucketError> {
         let key = keys::attachment(release, &attachment.name);
-        let object = self.get(&key).await?;
+        let object = self.object(&key).await?;
         let object = object.ok_or_else(|| error::gone(self, &key))?;
         let found = digest::sha256(&object.bytes);
         if found == attachment.sha256 {
@@ -348,6 +348,16 @@ impl Bucket {
         error::contended(self, key)
     }
 
+    /// An object that cannot be read.
+    pub(crate) fn unreadable(&self, key: &str, why: String) -> BucketError {
+        error::unreadable(self, key, why)
+    }
+
+    /// An object that was written by a newer version of this program.
+    pub(crate) fn newer(&self, key: &str, schema: u32) -> BucketError {
+        error::newer(self, key, schema)
+    }
+
     /// Keys without the prefix.
     async fn list(&self, under: &str) -> Result<Vec<String>, BucketError> {
         let prefix = format!("{}{under}", self.prefix);
@@ -356,7 +366,11 @@ impl Bucket {
         Ok(keys.iter().filter_map(strip).collect())
     }
 
-    async fn get(&self, key: &str) -> Result<Option<Object>, BucketError> {
+    /// Reads an object; nothing if there is none.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub(crate) async fn object(&self, key: &str) -> Result<Option<Object>, BucketError> {
         let key = format!("{}{key}", self.prefix);
         Ok(self.s3.get(&self.address, &key, MOST_BYTES).await?)
     }
@@ -369,21 +383,25 @@ impl Bucket {
     ) -> Result<Put, BucketError> {
         let mut text = serde_json::to_vec_pretty(value).expect("our types have a JSON form");
         text.push(b'\n');
-        self.put(key, "application/json", text.into(), condition)
+        self.put_object(key, "application/json", text, condition)
             .await
     }
 
-    async fn put(
+    /// Writes an object if the condition holds.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub(crate) async fn put_object(
         &self,
         key: &str,
         content_type: &str,
-        bytes: Bytes,
+        bytes: impl Into<Bytes>,
         condition: &Condition,
     ) -> Result<Put, BucketError> {
         let key = format!("{}{key}", self.prefix);
         let put = self
             .s3
-            .put(&self.address, &key, content_type, bytes, condition);
+            .put(&self.address, &key, content_type, bytes.into(), condition);
         Ok(put.await?)
     }
 

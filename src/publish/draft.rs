@@ -51,7 +51,7 @@ impl Draft {
         let shape = shape(job, &about, &source, &keys[home]).await?;
         let image = match job.subject {
             Subject::Image(image) => Some(image.manifest.clone()),
-            Subject::Snapshot(_, _, manifest) => manifest.as_deref().cloned(),
+            Subject::Snapshot(_, _, built) => built.as_ref().map(|built| built.manifest.clone()),
             _ => None,
         };
         let now = now.replace_nanosecond(0).unwrap_or(now);
@@ -84,6 +84,10 @@ impl Draft {
             blocks: shape.blocks,
             image,
             files: None,
+            sbom: None,
+            origin: None,
+            tested: None,
+            withdrawn: None,
         };
         Ok(Draft {
             publisher: job.publisher.name.clone(),

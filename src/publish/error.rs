@@ -6,12 +6,14 @@ use super::bucket::BucketError;
 use super::complete::SettingsError;
 use super::keys::{KeyError, KeyErrors};
 use super::lease::LeaseError;
+use super::papers::StatementError;
 use super::regions::RegionError;
 use super::release::{AmiNameError, ReleaseId};
 use super::subject::SubjectError;
 use super::upload::UploadError;
 use crate::aws::wait::TimedOut;
 use crate::aws::{AwsError, Region, SnapshotId};
+use crate::sign::SignError;
 
 /// Why a release was not published.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,12 @@ pub enum PublishError {
     /// Keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyErrors),
+    /// What was published could not be signed.
+    #[error("it is published, and not signed: {0}")]
+    Statement(#[from] StatementError),
+    /// There is no key to sign with.
+    #[error(transparent)]
+    Sign(#[from] SignError),
     /// AWS would not take the AMIs' name.
     #[error(transparent)]
     Name(#[from] AmiNameError),
@@ -137,6 +145,8 @@ impl PublishError {
             PublishError::Keys(error) => return error.advice(),
             PublishError::Region(error) => return error.advice(),
             PublishError::Upload(error) => return error.advice(),
+            PublishError::Statement(error) => return error.advice(),
+            PublishError::Sign(error) => error.advice(),
             PublishError::Regions(errors) => {
                 let mut advice: Vec<String> =
                     errors.iter().filter_map(RegionError::advice).collect();
@@ -177,6 +187,9 @@ impl PublishError {
         if let PublishError::Keys(KeyErrors(errors)) = self {
             let is_of_aws = |error: &KeyError| matches!(error, KeyError::Aws { .. });
             return !errors.iter().all(is_of_aws);
+        }
+        if let PublishError::Sign(error) = self {
+            return error.is_bad_input();
         }
         matches!(
             self,

@@ -8,16 +8,19 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::papers::Withdrawal;
 use super::release::ReleaseId;
 use crate::aws::{AccountId, AmiId, KeyArn, Region, SnapshotId};
 use crate::blocks::digests::BlockDigests;
 use crate::image::manifest::Manifest as ImageManifest;
+use crate::origin::Origin;
+use crate::vm::tested::Tested;
 
 /// The version of the format; a reader refuses a higher one.
 pub const SCHEMA: u32 = 1;
 
 /// What a release is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ReleaseManifest {
     /// Version of this format.
     pub schema: u32,
@@ -35,11 +38,13 @@ pub struct ReleaseManifest {
     pub account: AccountId,
     /// When it was begun.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String")]
     pub created: OffsetDateTime,
     /// The run that began it; part of every resource's tags.
     pub run: String,
     /// From when on its resources may be swept if it is never finished; part of their tags.
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String")]
     pub end_of_life: OffsetDateTime,
     /// What it was made from.
     pub source: Source,
@@ -67,10 +72,22 @@ pub struct ReleaseManifest {
     /// The object beside this one that lists the image's files, and its SHA-256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Attachment>,
+    /// The object beside this one that is the bill of materials, in SPDX.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<Attachment>,
+    /// Who built the image, from what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// What a test of the image came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested: Option<Tested>,
+    /// That nobody is to use it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<Withdrawal>,
 }
 
 /// How far a release has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// A run is at it, or one died at it.
@@ -89,7 +106,7 @@ impl std::fmt::Display for State {
 }
 
 /// What a release was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Source {
     /// An image file.
@@ -114,7 +131,7 @@ pub enum Source {
 }
 
 /// How instances boot, and on what: RegisterImage's parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Boot {
     /// `legacy-bios`, `uefi` or `uefi-preferred`.
     pub mode: String,
@@ -125,7 +142,7 @@ pub struct Boot {
 }
 
 /// What a release is in a Region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Place {
     /// The AMI.
     pub ami: Option<AmiId>,
@@ -145,7 +162,7 @@ pub struct Place {
 }
 
 /// Where a snapshot's blocks that were not sent come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Parent {
     /// The release.
     pub release: ReleaseId,
@@ -156,7 +173,7 @@ pub struct Parent {
 }
 
 /// An object beside the manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Attachment {
     /// Its name, beside the manifest.
     pub name: String,

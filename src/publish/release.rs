@@ -14,7 +14,9 @@ use crate::arch::Arch;
 pub struct ReleaseIdError(String);
 
 /// One image as AMIs in all its Regions: `<profile>-<version>-<arch>-<yyyymmdd>.<n>`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct ReleaseId {
     /// The profile and architecture.

@@ -21,10 +21,11 @@ use super::progress::Progress;
 use super::regions::{Placing, RegionError, Target, Wanted, check_names};
 use super::release::{Line, ReleaseId};
 use super::subject::{About, Subject};
-use super::{files, home, preflight, verify};
+use super::{files, home, papers, preflight, verify};
 use crate::aws::tags::Tags;
 use crate::aws::{Aws, KeyArn, Region};
 use crate::interrupt::Stop;
+use crate::sign::Signer;
 
 /// What is to be published, by whom, and where to.
 pub struct Job<'a> {
@@ -40,6 +41,8 @@ pub struct Job<'a> {
     pub add: BTreeSet<Region>,
     /// Whether the snapshots of all Regions are read back.
     pub verify: bool,
+    /// Who signs what is published, if anybody does.
+    pub signer: Option<Signer>,
     /// Who is told what goes on.
     pub progress: &'a Progress,
 }
@@ -58,6 +61,8 @@ struct Ready {
 #[derive(Default)]
 pub(super) struct Done {
     pub upload: Option<Upload>,
+    /// Whether the manifest was signed, as it stands now.
+    pub signed: bool,
     /// Regions whose snapshots were read back and found equal.
     pub verified: Vec<Region>,
     /// What went wrong in a Region, and what to do about it.
@@ -279,6 +284,11 @@ async fn under_lease(
         book.change(|manifest| manifest.state = State::Published)
             .await?;
     }
+    papers::add(&ready.bucket, &book, job.subject).await?;
+    if let (Some(signer), true) = (&job.signer, done.failed.is_empty()) {
+        let manifest = book.manifest().await;
+        done.signed = papers::sign(&ready.bucket, signer, &manifest).await?;
+    }
     if job.verify {
         verify::all(job, &book.manifest().await, &mut done).await?;
     }
@@ -447,7 +457,7 @@ fn vanished(manifest: &ReleaseManifest) -> RegionError {
 async fn outcome(bucket: &Bucket, book: &Book, done: Done) -> Outcome {
     let manifest = book.manifest().await;
     let mut outcome = Outcome::of(&manifest, bucket.manifest_url(&manifest.release));
-    outcome.changed = done.upload.is_some() || book.is_changed().await;
+    outcome.changed = done.upload.is_some() || done.signed || book.is_changed().await;
     outcome.upload = done.upload;
     outcome.verified = done.verified;
     for (region, error) in done.failed {

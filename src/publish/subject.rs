@@ -196,9 +196,9 @@ impl About {
 pub enum Subject {
     /// An image that was built here.
     Image(Box<Image>),
-    /// A snapshot in the home Region, and what is in it; with its manifest where a build instance
-    /// made it.
-    Snapshot(SnapshotId, About, Option<Box<Manifest>>),
+    /// A snapshot in the home Region, and what is in it; with what a build instance made beside it,
+    /// if one did.
+    Snapshot(SnapshotId, About, Option<Box<Built>>),
     /// An AMI, in the home Region where none is named, and what is in it.
     Ami(AmiId, Option<Region>, About),
     /// A release that was begun.
@@ -232,6 +232,15 @@ impl Subject {
     }
 }
 
+/// What a build on an instance left here.
+#[derive(Debug)]
+pub struct Built {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The image's manifest.
+    pub manifest: Manifest,
+}
+
 /// What was built: an image file, or a snapshot that a build instance made.
 fn of_folder(folder: &Path, volume_gib: u32, home: &Region) -> Result<Subject, SubjectError> {
     let manifest = Manifest::read(folder)?;
@@ -248,7 +257,9 @@ fn of_folder(folder: &Path, volume_gib: u32, home: &Region) -> Result<Subject, S
         });
     }
     let (id, about) = (snapshot.id.clone(), About::image(&manifest));
-    Ok(Subject::Snapshot(id, about, Some(Box::new(manifest))))
+    let folder = folder.to_owned();
+    let built = Built { folder, manifest };
+    Ok(Subject::Snapshot(id, about, Some(Box::new(built))))
 }
 
 /// What of an image is not as its manifest says.

@@ -2,7 +2,8 @@
 //!
 //! Durations that AWS takes (a copy: minutes) are multiplied by a scale, so that tests need not
 //! wait; and the clock can be put forward, so that a deprecation or a cooldown comes to pass.
-//! Signatures are checked against the real time, since clients use theirs.
+//! Signatures are checked against the real time, since clients use theirs; but answers say the
+//! sandbox's, and what a client then signs with that is taken too.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -33,6 +33,8 @@ pub struct Job<'a> {
     pub channels: &'a [String],
     /// The customers.
     pub customers: &'a [Customer],
+    /// Channels as they are to be: these count in place of those in the bucket.
+    pub as_if: &'a [Channel],
     /// Whether access that the file does not know is taken away.
     pub remove_unknown: bool,
     /// Who is told what goes on.
@@ -157,7 +159,14 @@ async fn read_channels(job: &Job<'_>, bucket: &Bucket) -> Result<Vec<Channel>, B
     let read = |name: String, bucket: Bucket| async move { store::find(&bucket, &name).await };
     let named = named.into_iter().cloned();
     let found = gather(named.map(|name| read(name, bucket.clone()))).await?;
-    Ok(found.into_iter().flatten().collect())
+    let found = found.into_iter().flatten();
+    let is_given = |channel: &Channel| {
+        let mut given = job.as_if.iter();
+        given.any(|as_if| as_if.channel == channel.channel)
+    };
+    let mut channels: Vec<Channel> = found.filter(|channel| !is_given(channel)).collect();
+    channels.extend_from_slice(job.as_if);
+    Ok(channels)
 }
 
 async fn read_releases(

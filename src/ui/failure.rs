@@ -12,7 +12,6 @@ use crate::builder::local::BuildError;
 use crate::builder::packages::PackagesError;
 use crate::builder::worker::WorkerError;
 use crate::causes::chain;
-use crate::channels::promote::PromoteError;
 use crate::channels::settings::ChannelNameError;
 use crate::config::ConfigError;
 use crate::diff::load::LoadError;
@@ -24,6 +23,7 @@ use crate::plan::{PlanError, WriteError};
 use crate::profile::ProfileError;
 use crate::publish::PublishError;
 use crate::publish::complete::SettingsError;
+use crate::release::error::ReleaseError;
 use crate::sandbox::SandboxError;
 use crate::sandbox::server::EnvironmentError;
 use crate::share::customers::error::EditError;
@@ -237,8 +237,8 @@ from_errors!(
     ListError,
     LoadError,
     NightlyError,
-    PromoteError,
     PublishError,
+    ReleaseError,
     ShareError
 );
 

@@ -10,7 +10,7 @@
 //! | part | subject |
 //! |---|---|
 //! | [`trial`] | the test as a whole, its deadline and its errors |
-//! | [`report`] | the result, as JSON and as text |
+//! | [`report`], [`tested`] | the result, as JSON and as text; what is kept of it |
 //! | [`guest`], [`answers`] | the script that runs in the guest, and what it answers |
 //! | [`machine`], [`command`], [`qmp`] | a running machine, QEMU's arguments, QEMU's control channel |
 //! | [`accel`], [`probe`], [`firmware`] | KVM or emulation, and whether KVM works; BIOS or UEFI |
@@ -34,6 +34,7 @@ pub mod process;
 pub mod qmp;
 pub mod relay;
 pub mod report;
+pub mod tested;
 pub mod trial;
 
 pub use accel::Accel;

@@ -6,6 +6,7 @@ mod list;
 mod machine;
 mod mirrors;
 mod nightly;
+mod page;
 mod profiles;
 mod publish;
 mod reference;

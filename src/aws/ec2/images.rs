@@ -8,6 +8,7 @@ use aws_sdk_ec2::types::{self, ResourceType};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::retirement::is_gone;
 use super::{Ec2, PAGE, filter, specification, tags_from};
 use crate::arch::Arch;
 use crate::aws::error::{AwsError, Kind};
@@ -46,6 +47,9 @@ pub struct Image {
     pub created: Option<OffsetDateTime>,
     /// From when on it is deprecated, if it is to be.
     pub deprecation: Option<OffsetDateTime>,
+    /// When it was last launched, as its owner's account sees it: a day late, and perhaps without
+    /// other accounts' launches. Nothing is to be removed on that alone.
+    pub last_launched: Option<OffsetDateTime>,
     /// Its tags, as the caller's account sees them.
     pub tags: Tags,
     /// Its disks.
@@ -407,7 +411,8 @@ impl Ec2 {
     /// stay. One that is not there is no error.
     ///
     /// # Errors
-    /// Those of DeregisterImage; a snapshot that could not be deleted.
+    /// Those of DeregisterImage; it is protected, with what to do about it; a snapshot that could not
+    /// be deleted.
     pub async fn deregister(&self, id: &AmiId, with_snapshots: bool) -> Result<(), AwsError> {
         let call = Call::new("ec2:DeregisterImage", id);
         let request = self.client.deregister_image().image_id(id.as_str());
@@ -418,11 +423,8 @@ impl Ec2 {
             .await
         {
             Ok(answer) => answer,
-            Err(error) if error.kind == Kind::NotFound => return Ok(()),
-            Err(error) if error.code.as_deref() == Some("InvalidAMIID.Unavailable") => {
-                return Ok(());
-            }
-            Err(error) => return Err(error),
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) => return Err(self.protected(id, error)),
         };
         let failed = answer.delete_snapshot_results().iter().find(|result| {
             let code = result.return_code().map(|code| code.as_str());
@@ -474,6 +476,7 @@ impl Ec2 {
             owner: image.owner_id().and_then(|owner| owner.parse().ok()),
             created: image.creation_date().and_then(moment),
             deprecation: image.deprecation_time().and_then(moment),
+            last_launched: image.last_launched_time().and_then(moment),
             tags: tags_from(image.tags()),
             mappings: image
                 .block_device_mappings()

@@ -6,6 +6,8 @@
 //! | [`images`] | AMIs: described, registered, copied, deregistered |
 //! | [`snapshots`] | snapshots: described, deleted |
 //! | [`sharing`] | whom AMIs and snapshots are shared with |
+//! | [`retirement`] | AMIs: deprecated, and not any more |
+//! | [`usage`](mod@usage) | who uses AMIs |
 //! | [`instances`] | instances: launched, described, stopped, terminated, and what they write on their console |
 //! | [`volumes`] | volumes: described, deleted, and snapshots made of them |
 //! | [`network`] | subnets, and whether a way leads out of them |
@@ -27,12 +29,14 @@ pub mod images;
 pub mod instances;
 pub mod network;
 pub mod offers;
+pub mod retirement;
 pub mod sharing;
 pub mod snapshots;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod usage;
 pub mod volumes;
 
 pub use images::{Image, ImageCopy, ImageState, Mapping, Registration};
@@ -40,6 +44,7 @@ pub use instances::{Instance, InstanceState, Launch, Launched, NewVolume};
 pub use network::Subnet;
 pub use sharing::{Party, Way};
 pub use snapshots::{Snapshot, SnapshotState};
+pub use usage::{Reference, Usage, UseKind};
 pub use volumes::{Volume, VolumeState};
 
 /// What a page holds at most; most calls allow 1000. Tests turn pages too.

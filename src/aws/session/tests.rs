@@ -230,3 +230,41 @@ fn an_error_tells_its_causes() {
         chain(&error)
     );
 }
+
+/// A session goes on when AWS's clock jumps, in services that verify signatures each in its own way,
+/// and knows the time that the last answer said.
+#[tokio::test]
+async fn time_is_what_the_last_answer_said() {
+    use crate::aws::s3::{BucketAddress, Condition};
+    use crate::aws::testing::{HOME, region};
+
+    const DAY: i64 = 24 * 3600;
+    let cloud = Cloud::start().await;
+    let aws = cloud.aws().await;
+    let (s3, ec2) = (aws.s3(&region(HOME)), aws.ec2(&region(HOME)));
+    s3.create_bucket("things").await.expect("made");
+    let bucket = BucketAddress {
+        name: "things".to_owned(),
+        owner: None,
+    };
+    for days in [0, 10, 20] {
+        if days > 0 {
+            let ten_days = serde_json::json!({"advance_seconds": 10 * DAY});
+            cloud.control("PUT", "clock", ten_days).await;
+        }
+        // The second calls are signed with the time that the first ones' answers said.
+        for _ in 0..2 {
+            let put = s3.put(&bucket, "a", "text/plain", "1", &Condition::Always);
+            put.await.expect("written");
+            ec2.regions().await.expect("Regions");
+        }
+        let off = aws.clock_skew() - days * DAY;
+        assert!(off.abs() < 60, "{off} s after {days} days");
+        let object = s3.get(&bucket, "a", 1).await.expect("read").expect("there");
+        let now = OffsetDateTime::now_utc() + time::Duration::days(days);
+        assert!((now - object.modified).abs() < time::Duration::hours(1));
+        let signed = s3.presigned_get(&bucket, "a", Duration::from_secs(60));
+        let signed = signed.await.expect("signed");
+        assert_eq!(cloud.http("GET", &signed, b"").await.0, 200, "{days}");
+    }
+}

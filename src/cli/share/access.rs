@@ -80,6 +80,7 @@ impl Input {
             settings: &config.share,
             channels: &self.channels,
             customers: &self.customers,
+            as_if: &[],
             remove_unknown,
             progress,
         }

@@ -44,7 +44,7 @@ fn only_what_is_in_a_channel_now_counts() {
     ]}"#;
     let mut catalog = Catalog::default();
     catalog
-        .take("stable", "x", text.as_bytes())
+        .take("stable", "x", text.as_bytes(), None)
         .expect("a channel");
     let channels = |id: &str| catalog.channels_of(&id.parse().expect("a release"));
     assert!(channels("node-1.22.8-x86_64-20260131.1").is_empty());
@@ -56,9 +56,9 @@ fn only_what_is_in_a_channel_now_counts() {
 
 #[test]
 fn what_is_no_channel_is_told() {
-    let newer = channel("stable", "x", br#"{"schema": 2, "releases": {}}"#);
+    let newer = channel("stable", "x", br#"{"schema": 3, "releases": {}}"#, None);
     assert!(
-        matches!(newer, Err(ListError::Newer { schema: 2, .. })),
+        matches!(newer, Err(ListError::Newer { schema: 3, .. })),
         "{newer:?}"
     );
     for bad in [
@@ -68,7 +68,7 @@ fn what_is_no_channel_is_told() {
         r#"{"schema": 1, "channel": "edge", "stays": []}"#,
         r#"{"schema": 1, "channel": "stable", "stays": [{"release": "\u001b[31m", "since": "2026-02-02T00:00:00Z"}]}"#,
     ] {
-        let read = channel("stable", "x", bad.as_bytes());
+        let read = channel("stable", "x", bad.as_bytes(), None);
         assert!(matches!(read, Err(ListError::Unreadable { .. })), "{bad}");
         let told = read.expect_err(bad).to_string();
         assert!(!told.contains('\u{1b}'), "{told}");

@@ -28,7 +28,7 @@ impl Bucket {
         source: &Source,
     ) -> Result<Option<(Pointer, ETag)>, BucketError> {
         let key = keys::source(line, source);
-        let Some(object) = self.get(&key).await? else {
+        let Some(object) = self.object(&key).await? else {
             return Ok(None);
         };
         let pointer: Pointer = self.parse(&key, &object.bytes)?;
@@ -58,7 +58,7 @@ impl Bucket {
         of: &Of,
     ) -> Result<Option<(Terms, Object)>, BucketError> {
         let key = of.key();
-        let Some(object) = self.get(&key).await? else {
+        let Some(object) = self.object(&key).await? else {
             return Ok(None);
         };
         Ok(Some((self.parse(&key, &object.bytes)?, object)))

@@ -57,6 +57,10 @@ pub(in crate::publish) fn manifest(release: &ReleaseId, source: &Source) -> Rele
         blocks: None,
         image: None,
         files: None,
+        sbom: None,
+        origin: None,
+        tested: None,
+        withdrawn: None,
     }
 }
 
@@ -84,8 +88,8 @@ async fn write(bucket: &Bucket, release: &str) -> Stored {
 }
 
 async fn overwrite(bucket: &Bucket, key: &str, text: &str) {
-    let text = text.to_owned().into();
-    let put = bucket.put(key, "application/json", text, &Condition::Always);
+    let text = text.to_owned();
+    let put = bucket.put_object(key, "application/json", text, &Condition::Always);
     put.await.expect("written");
 }
 

@@ -6,6 +6,8 @@ pub mod network;
 pub mod places;
 pub mod snapshots;
 pub mod tags;
+pub mod templates;
+pub mod usage;
 pub mod volumes;
 
 use super::context::Context;
@@ -44,6 +46,10 @@ pub struct Ec2State {
     pub images_state: images::ImagesState,
     /// Instances by id.
     pub instances: Shelf<instances::Instance>,
+    /// Launch templates by id.
+    pub templates: Shelf<templates::Template>,
+    /// Reports of who uses images, by id.
+    pub usage_reports: Shelf<usage::Report>,
     /// Networks, security groups, key pairs.
     pub network: network::NetworkState,
     /// What is set for accounts as a whole.
@@ -58,6 +64,8 @@ impl Default for Ec2State {
             images: Shelf::new("ec2-image"),
             images_state: images::ImagesState::default(),
             instances: Shelf::new("ec2-instance"),
+            templates: Shelf::new("ec2-launch-template"),
+            usage_reports: Shelf::new("ec2-image-usage-report"),
             network: network::NetworkState::default(),
             places: places::PlacesState::default(),
         }
@@ -72,6 +80,8 @@ impl Ec2State {
             &mut self.volumes,
             &mut self.images,
             &mut self.instances,
+            &mut self.templates,
+            &mut self.usage_reports,
         ];
         shelves.extend(self.images_state.shelves());
         shelves.extend(self.network.shelves());
@@ -85,6 +95,8 @@ fn operation(name: &str) -> Option<Operation> {
         .or_else(|| snapshots::operation(name))
         .or_else(|| volumes::operation(name))
         .or_else(|| instances::operation(name))
+        .or_else(|| templates::operation(name))
+        .or_else(|| usage::operation(name))
         .or_else(|| network::operation(name))
         .or_else(|| places::operation(name))
         .or_else(|| tags::operation(name))

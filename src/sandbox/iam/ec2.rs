@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Wish, check as check_all};
 use crate::sandbox::context::Context;
+use crate::sandbox::ec2::templates;
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::id::Region;
 use crate::sandbox::world::World;
@@ -21,8 +22,13 @@ pub fn check(context: &Context, action: &str) -> Result<(), ServiceError> {
         if !super::is_confined(world, &context.caller) {
             return Vec::new();
         }
-        let form = form_urlencoded::parse(&context.request.body).into_owned();
-        wishes(context, world, action, &form.collect())
+        let mut form: Form = form_urlencoded::parse(&context.request.body)
+            .into_owned()
+            .collect();
+        if action == "RunInstances" {
+            templates::spread(context, world, &mut form);
+        }
+        wishes(context, world, action, &form)
     });
     check_all(context, wishes)
 }
@@ -137,6 +143,8 @@ fn made(action: &str, form: &Form) -> &'static [&'static str] {
         "CreateKeyPair" | "ImportKeyPair" => &["key-pair"],
         "CreateSecurityGroup" => &["security-group"],
         "CreateRouteTable" => &["route-table"],
+        "CreateLaunchTemplate" => &["launch-template"],
+        "CreateImageUsageReport" => &["image-usage-report"],
         _ => &[],
     }
 }
@@ -176,10 +184,14 @@ fn named(context: &Context, form: &Form) -> Vec<(Region, &'static str, String)> 
             | "KeyPairId"
             | "NetworkInterfaceId"
             | "SecurityGroupRuleId"
-            | "RouteTableId" => kind_of(value),
+            | "RouteTableId"
+            | "LaunchTemplateId"
+            | "ReportId" => kind_of(value),
             _ => None,
         };
-        if let Some(kind) = kind.filter(|_| !name.starts_with("Tag")) {
+        // What a template is to hold is asked for when it is launched.
+        let is_said = name.starts_with("Tag") || name.starts_with("LaunchTemplateData.");
+        if let Some(kind) = kind.filter(|_| !is_said) {
             found.push((region, kind, value.clone()));
         }
     }
@@ -200,6 +212,8 @@ fn kind_of(id: &str) -> Option<&'static str> {
         "vpc" => "vpc",
         "igw" => "internet-gateway",
         "rtb" => "route-table",
+        "lt" => "launch-template",
+        "amiur" => "image-usage-report",
         _ => return None,
     })
 }

@@ -432,6 +432,35 @@ fn a_signature_holds_for_a_time() {
     assert_eq!(refusal.answer(Service::Ec2).code, "SignatureDoesNotMatch");
 }
 
+/// Clients that correct their time by our answers, when the clock is two days ahead.
+#[test]
+fn a_signature_may_be_of_the_sandboxs_time() {
+    let hours = |hours: u64| Duration::from_secs(3600 * hours);
+    let ahead = Times {
+        sandbox: Timestamp::real().plus(hours(48)),
+        ..now()
+    };
+    for (unsigned, after, ok) in [
+        (call(), 0, true),
+        // What the answers said before the clock was put forward once more.
+        (call(), 24, true),
+        (call(), 48, true),
+        (call(), 49, false),
+        (presigned_call(), 0, true),
+        (presigned_call(), 48, true),
+        (presigned_call(), 46, false),
+        (presigned_call(), 49, false),
+    ] {
+        let unsigned = Unsigned {
+            time: SystemTime::now() + hours(after),
+            ..unsigned
+        };
+        let request = sent(&unsigned, &key(), |_| {});
+        let result = verify(Service::Ec2, &request, ahead, |_| Some(key()));
+        assert_eq!(result.is_ok(), ok, "{after} hours: {result:?}");
+    }
+}
+
 fn scope_date(sent: &Sent) -> String {
     let found = sent.headers.iter().find(|(name, _)| name == "x-amz-date");
     found.expect("a date").1[..8].to_owned()

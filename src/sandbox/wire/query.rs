@@ -207,6 +207,38 @@ impl Params {
         crate::digest::sha256(out.as_bytes())
     }
 
+    /// What is left, by name, as it was sent.
+    pub fn leaves(&self) -> BTreeMap<String, String> {
+        fn walk(name: &str, node: &Node, out: &mut BTreeMap<String, String>) {
+            if let Some(value) = &node.value {
+                out.insert(name.to_owned(), value.clone());
+            }
+            for (part, child) in &node.children {
+                walk(&format!("{name}.{part}"), child, out);
+            }
+        }
+        let mut out = BTreeMap::new();
+        for (part, child) in &self.root.children {
+            walk(part, child, &mut out);
+        }
+        out
+    }
+
+    /// Adds parameters, but for those whose names begin like one that is there.
+    pub fn lay_under(&mut self, leaves: impl IntoIterator<Item = (String, String)>) {
+        let mut under = Node::default();
+        for (name, value) in leaves {
+            let mut node = &mut under;
+            for part in name.split('.') {
+                node = node.children.entry(part.to_owned()).or_default();
+            }
+            node.value = Some(value);
+        }
+        for (part, child) in under.children {
+            self.root.children.entry(part).or_insert(child);
+        }
+    }
+
     /// The full name of a member.
     pub fn full(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
@@ -290,6 +322,17 @@ mod tests {
             Some(Some(1))
         );
         params.finish().expect("all taken");
+    }
+
+    #[test]
+    fn parameters_lie_under_others() {
+        let mut over = params("A.1.B=own&C=own");
+        let under = params("A.1.B=under&A.2.B=under&C=under&D.E.F=under").leaves();
+        assert_eq!(under.len(), 4);
+        over.lay_under(under);
+        let text = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let expected = [("A.1.B", "own"), ("C", "own"), ("D.E.F", "under")].map(text);
+        assert_eq!(over.leaves(), expected.into());
     }
 
     #[test]

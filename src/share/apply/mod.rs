@@ -121,6 +121,21 @@ async fn under_lease(
     })
 }
 
+/// Makes the changes of a part of what was planned, for who holds the lease already; what failed in a
+/// Region, and what to do about it.
+///
+/// # Errors
+/// The bucket's: nothing was changed.
+pub async fn make(
+    job: &Job<'_>,
+    bucket: &Bucket,
+    survey: &mut Survey,
+    part: BTreeMap<Region, RegionPlan>,
+) -> Result<BTreeMap<Region, (String, String)>, ShareError> {
+    remember(job, bucket, survey).await?;
+    Ok(change(job, &Ends::default(), part).await)
+}
+
 /// Before anything is given: a later run must know whom it may take it from.
 async fn remember(job: &Job<'_>, bucket: &Bucket, survey: &mut Survey) -> Result<(), ShareError> {
     let now = OffsetDateTime::now_utc();

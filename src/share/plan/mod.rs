@@ -192,10 +192,52 @@ impl Plan {
         plan
     }
 
+    /// What gives access to one release: its AMIs and snapshots, and keys.
+    pub fn giving(&self, release: &str) -> BTreeMap<Region, RegionPlan> {
+        self.part(|plan| RegionPlan {
+            add: only(&plan.add, |change| change.is_of(release).unwrap_or(true)),
+            remove: Vec::new(),
+        })
+    }
+
+    /// What takes away access to one release. Keys stay: they are other releases' too.
+    pub fn taking(&self, release: &str) -> BTreeMap<Region, RegionPlan> {
+        self.part(|plan| RegionPlan {
+            add: Vec::new(),
+            remove: only(&plan.remove, |change| change.is_of(release) == Some(true)),
+        })
+    }
+
+    fn part(&self, of: impl Fn(&RegionPlan) -> RegionPlan) -> BTreeMap<Region, RegionPlan> {
+        let parts = self.regions.iter();
+        let parts = parts.map(|(region, plan)| (region.clone(), of(plan)));
+        parts.filter(|(_, part)| !part.is_empty()).collect()
+    }
+
     /// Whether nothing is to be changed, and nothing is wrong.
     pub fn is_in_sync(&self) -> bool {
         self.regions.is_empty() && self.missing.is_empty() && self.refused.is_empty()
     }
+}
+
+impl Change {
+    /// Whether it is about this release; nothing where it is about a key.
+    fn is_of(&self, wanted: &str) -> Option<bool> {
+        match self {
+            Change::Copy { release, .. } | Change::Launch { release, .. } => {
+                Some(release == wanted)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn only(changes: &[Change], wanted: impl Fn(&Change) -> bool) -> Vec<Change> {
+    changes
+        .iter()
+        .filter(|change| wanted(change))
+        .cloned()
+        .collect()
 }
 
 impl RegionPlan {

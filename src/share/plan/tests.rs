@@ -425,6 +425,8 @@ fn who_is_to_get_what_nobody_knows_loses_nothing() {
         at: NOW,
         by: String::new(),
         reason: None,
+        approved_by: None,
+        in_place_of: None,
     };
     let stable = Channel::empty("stable")
         .with(&release(0), entry)
@@ -564,6 +566,8 @@ fn channels_and_days_decide() {
             at: NOW - Duration::days(10) + Duration::hours(hours),
             by: String::new(),
             reason: None,
+            approved_by: None,
+            in_place_of: None,
         };
         channel = channel.with(&release(number), entry).expect("it is new").0;
     }

@@ -4,6 +4,8 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::publish::house::{BUCKET, House, REGIONS};
 use crate::sandbox::client::{Call, Expect as _};
@@ -126,6 +128,25 @@ fn a_release_goes_from_channel_to_channel() {
     assert!(by.starts_with("arn:aws:"), "{by}");
     assert_eq!(document["stays"][0]["until"], stay["since"]);
     assert_eq!(document["stays"][0].get("reason"), None);
+}
+
+/// By AWS's clock: that is the one that all who promote share.
+#[test]
+fn the_date_is_awss() {
+    let house = House::new();
+    let first = release(&house, "x86_64");
+    promote(&house, &first, "nightly").done();
+    house.place.advance(10 * 24 * 3600);
+    let next = release(&house, "x86_64");
+    promote(&house, &next, "nightly").done();
+    let document = object(&house, "channels/nightly.json").expect("a document");
+    let document: Value = serde_json::from_str(&document).expect("JSON");
+    let [before, after] = [0, 1].map(|stay| {
+        let since = document["stays"][stay]["since"].as_str().expect("a time");
+        OffsetDateTime::parse(since, &Rfc3339).expect("a time")
+    });
+    let between = after - before;
+    assert_eq!(between.whole_days(), 10, "{between}");
 }
 
 /// The command is refused, says all of this in one error, and nothing is moved.

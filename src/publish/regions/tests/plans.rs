@@ -49,6 +49,7 @@ fn right() -> Found {
         owner: None,
         created: None,
         deprecation: None,
+        last_launched: None,
         tags: wanted.tags.clone(),
         mappings: vec![Mapping {
             device: "/dev/xvda".to_owned(),

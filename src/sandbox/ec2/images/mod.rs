@@ -39,7 +39,7 @@ use crate::sandbox::id::{AccountId, Region};
 use crate::sandbox::shelf::{AnyShelf, Shelf};
 use crate::sandbox::world::World;
 
-pub use access::{find, launchable, snapshot_to_launch, user};
+pub use access::{check_own as own_image, find, launchable, snapshot_to_launch, user};
 pub use block_device::{BlockDevice, take_block_devices};
 pub use permission::LaunchPermissions;
 pub use protection::Protection;

@@ -22,7 +22,7 @@ pub(super) fn run(
     world: &mut World,
     params: &mut Params,
 ) -> Result<Xml, ServiceError> {
-    let request = Request::take(context, params)?;
+    let request = Request::take(context, world, params)?;
     let token = request.client_token.as_deref();
     if let Some(reservation) = world.tokens.recall(context, token, &request.fingerprint)? {
         return repeated(context, world, &reservation);

@@ -8,9 +8,11 @@ use base64::prelude::BASE64_STANDARD;
 use super::{ShutdownBehavior, metadata_options, refused};
 use crate::sandbox::context::Context;
 use crate::sandbox::ec2::images::{self, BlockDevice};
+use crate::sandbox::ec2::templates;
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::tag;
 use crate::sandbox::wire::query::Params;
+use crate::sandbox::world::World;
 
 /// A launch, as it was asked for.
 #[derive(Debug, Clone)]
@@ -54,7 +56,6 @@ pub(super) struct Network {
 /// Parameters that name things that the sandbox does not have at all.
 const ABSENT: &[(&str, &str)] = &[
     ("IamInstanceProfile", "IAM instance profiles"),
-    ("LaunchTemplate", "launch templates"),
     ("KernelId", "kernels for paravirtual instances"),
     ("RamdiskId", "RAM disks for paravirtual instances"),
     ("AdditionalInfo", "AdditionalInfo, which is reserved"),
@@ -73,7 +74,11 @@ const ABSENT: &[(&str, &str)] = &[
 
 impl Request {
     /// Takes every parameter of RunInstances.
-    pub fn take(context: &Context, params: &mut Params) -> Result<Request, ServiceError> {
+    pub fn take(
+        context: &Context,
+        world: &World,
+        params: &mut Params,
+    ) -> Result<Request, ServiceError> {
         let client_token = params.text("ClientToken").filter(|token| !token.is_empty());
         if let Some(token) = client_token
             .as_deref()
@@ -86,6 +91,7 @@ impl Request {
             ));
         }
         let fingerprint = params.fingerprint();
+        templates::lay_under(context, world, params)?;
         for (name, what) in ABSENT {
             if params.discard(name) {
                 return Err(refused(what));

@@ -1,7 +1,7 @@
 //! Which resource an id means, and whether the caller can see it.
 
 use crate::sandbox::context::Context;
-use crate::sandbox::ec2::{images, instances, network, snapshots};
+use crate::sandbox::ec2::{images, instances, network, snapshots, templates, usage};
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::id::{AccountId, Region};
 use crate::sandbox::world::World;
@@ -63,6 +63,14 @@ pub(super) fn kind_of(
             let key = world.ec2.network.keys.get(id);
             let own = key.is_some_and(|key| is_own(&key.owner, &key.region));
             ("key-pair", "InvalidKeyPair", own)
+        }
+        "lt" => {
+            let known = templates::own(context, world).any(|template| template.id == id);
+            ("launch-template", "InvalidLaunchTemplateId", known)
+        }
+        "amiur" => {
+            let known = usage::own(context, world).any(|report| report.id == id);
+            ("image-usage-report", "InvalidImageUsageReportId", known)
         }
         "vpc" => {
             let known = network::default_vpc(account, region) == id;

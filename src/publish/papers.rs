@@ -1,0 +1,258 @@
+//! What is said of a release besides what is in its AMIs: its bill of materials, who built it from
+//! what, what its test came to; and the signed statements of all that.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::book::Book;
+use super::bucket::{Bucket, BucketError, keys};
+use super::error::PublishError;
+use super::manifest::ReleaseManifest;
+use super::provenance;
+use super::release::ReleaseId;
+use super::subject::Subject;
+use crate::aws::s3::{Condition, Put};
+use crate::image::sbom::{self, SBOM};
+use crate::origin::Origin;
+use crate::sign::{Envelope, KeyRing, OpenError, Opened, SignError, Signer};
+use crate::vm::tested::Tested;
+
+/// The object beside a release's manifest that holds it signed.
+pub const SIGNED: &str = "release.json";
+/// The object beside it that says, signed, how it came to be.
+pub const PROVENANCE: &str = "provenance.intoto.json";
+/// What kind of document a signed manifest is.
+pub const MANIFEST_TYPE: &str = "application/vnd.alpine-ami.release+json";
+
+/// So many others may be faster before this gives up.
+const MOST_ROUNDS: u32 = 8;
+
+/// A release that customers are not to use any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Withdrawal {
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String")]
+    pub at: OffsetDateTime,
+    /// Who withdrew it: a principal of AWS.
+    pub by: String,
+    /// Why, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Why a release has no signed statement.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StatementError {
+    /// The bucket's.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    /// The key cannot sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+impl StatementError {
+    /// What to do next.
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            StatementError::Bucket(error) => error.advice(),
+            StatementError::Sign(error) => Some(error.advice()),
+        }
+    }
+}
+
+/// Adds to the manifest what is known of the image in the build's folder, where it does not say it.
+pub(super) async fn add(
+    bucket: &Bucket,
+    book: &Book,
+    subject: &Subject,
+) -> Result<(), PublishError> {
+    let manifest = book.manifest().await;
+    let Some(image) = &manifest.image else {
+        return Ok(());
+    };
+    let sbom = match manifest.sbom {
+        Some(_) => None,
+        None => {
+            let mut text = serde_json::to_vec_pretty(&sbom::document(image))
+                .expect("a bill of materials has a JSON form");
+            text.push(b'\n');
+            Some(bucket.attach(&manifest.release, SBOM, text).await?)
+        }
+    };
+    let sha256 = image.image.sha256.clone();
+    let folder = subject.folder();
+    let origin = folder.and_then(|folder| Origin::read(folder, &sha256));
+    let tested = folder.and_then(|folder| Tested::read(folder, &sha256));
+    let change = |manifest: &mut ReleaseManifest| {
+        if sbom.is_some() {
+            manifest.sbom = sbom;
+        }
+        if manifest.origin.is_none() {
+            manifest.origin = origin;
+        }
+        // A later test counts, unless it takes away what an earlier one has shown.
+        let had_passed = manifest.tested.as_ref().is_some_and(|tested| tested.passed);
+        if tested.is_some() && !had_passed {
+            manifest.tested = tested;
+        }
+    };
+    Ok(book.change(change).await?)
+}
+
+/// Signs what a release's manifest says, and how it came to be, where that is not signed as it
+/// stands. Whether anything was signed.
+///
+/// # Errors
+/// The bucket's; the key cannot sign.
+pub async fn sign(
+    bucket: &Bucket,
+    signer: &Signer,
+    manifest: &ReleaseManifest,
+) -> Result<bool, StatementError> {
+    let release = &manifest.release;
+    let text = to_json(manifest);
+    let key = keys::attachment(release, SIGNED);
+    let mut signed = seal(bucket, signer, &key, MANIFEST_TYPE, &text).await?;
+    if let Some(statement) = provenance::statement(manifest) {
+        let text = serde_json::to_vec(&statement).expect("a statement has a JSON form");
+        let key = keys::attachment(release, PROVENANCE);
+        signed |= seal(bucket, signer, &key, provenance::TYPE, &text).await?;
+    }
+    Ok(signed)
+}
+
+/// A manifest as it is signed.
+fn to_json(manifest: &ReleaseManifest) -> Vec<u8> {
+    serde_json::to_vec(manifest).expect("a manifest has a JSON form")
+}
+
+/// Writes a signed document, unless it is there, signed by this key.
+async fn seal(
+    bucket: &Bucket,
+    signer: &Signer,
+    key: &str,
+    payload_type: &str,
+    payload: &[u8],
+) -> Result<bool, StatementError> {
+    let ring = KeyRing(vec![signer.public().clone()]);
+    let mut envelope = None;
+    for _ in 0..MOST_ROUNDS {
+        let found = bucket.object(key).await?;
+        let opened = found.as_ref().map(|object| {
+            let envelope = Envelope::parse(&object.bytes)?;
+            envelope.open(payload_type, &ring)
+        });
+        if matches!(&opened, Some(Ok(opened)) if opened.payload == payload) {
+            return Ok(false);
+        }
+        let condition = match found {
+            Some(object) => Condition::Unchanged(object.etag),
+            None => Condition::Absent,
+        };
+        let sealed = match envelope.take() {
+            Some(sealed) => sealed,
+            None => Envelope::sign(signer, payload_type, payload).await?,
+        };
+        let put = bucket.put_object(key, "application/json", sealed.to_json(), &condition);
+        match put.await? {
+            Put::Written(_) => return Ok(true),
+            Put::Refused => envelope = Some(sealed),
+        }
+    }
+    Err(bucket.contended(key).into())
+}
+
+/// Why a signed manifest cannot be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UntrustedManifest {
+    /// There is none.
+    #[error("it is not signed")]
+    Missing,
+    /// The envelope is not opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It was signed, and what is in it cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+    /// It is of a newer version of this program.
+    #[error("it has format {0}, and this program knows {newest}", newest = super::manifest::SCHEMA)]
+    Newer(u32),
+    /// It is another release's.
+    #[error("it is that of {0}")]
+    Other(ReleaseId),
+    /// The publisher's own manifest says something else.
+    #[error("it does not say what the manifest says: one of them was changed")]
+    Differs,
+}
+
+/// Opens a signed manifest: what it says, and the key that signed it.
+///
+/// # Errors
+/// It cannot be trusted.
+pub fn open(bytes: &[u8], ring: &KeyRing) -> Result<(ReleaseManifest, String), UntrustedManifest> {
+    let Opened { payload, key } = Envelope::parse(bytes)?.open(MANIFEST_TYPE, ring)?;
+    Ok((parse(&payload)?, key))
+}
+
+/// What a signed manifest says.
+///
+/// # Errors
+/// It cannot be read.
+pub fn parse(payload: &[u8]) -> Result<ReleaseManifest, UntrustedManifest> {
+    #[derive(Deserialize)]
+    struct Schema {
+        schema: u32,
+    }
+    let unreadable = |why: serde_json::Error| UntrustedManifest::Unreadable(why.to_string());
+    let Schema { schema } = serde_json::from_slice(payload).map_err(unreadable)?;
+    if schema > super::manifest::SCHEMA {
+        return Err(UntrustedManifest::Newer(schema));
+    }
+    serde_json::from_slice(payload).map_err(unreadable)
+}
+
+/// Sees that a release's manifest is signed as it stands; by which key.
+///
+/// # Errors
+/// The bucket's; in the inner one, why it cannot be trusted.
+pub async fn check(
+    bucket: &Bucket,
+    manifest: &ReleaseManifest,
+    ring: &KeyRing,
+) -> Result<Result<String, UntrustedManifest>, BucketError> {
+    let key = keys::attachment(&manifest.release, SIGNED);
+    let Some(object) = bucket.object(&key).await? else {
+        return Ok(Err(UntrustedManifest::Missing));
+    };
+    Ok(compared(&object.bytes, manifest, ring))
+}
+
+fn compared(
+    bytes: &[u8],
+    manifest: &ReleaseManifest,
+    ring: &KeyRing,
+) -> Result<String, UntrustedManifest> {
+    let (signed, key) = open(bytes, ring)?;
+    if signed.release != manifest.release {
+        return Err(UntrustedManifest::Other(signed.release));
+    }
+    match signed == *manifest {
+        true => Ok(key),
+        false => Err(UntrustedManifest::Differs),
+    }
+}
+
+impl Subject {
+    /// The folder that a build made.
+    fn folder(&self) -> Option<&Path> {
+        match self {
+            Subject::Image(image) => Some(&image.folder),
+            Subject::Snapshot(_, _, Some(built)) => Some(&built.folder),
+            _ => None,
+        }
+    }
+}
