@@ -10,11 +10,14 @@ use crate::assets::Assets;
 use crate::aws::settings::AwsSettings;
 use crate::builder::ec2::settings::BuildSettings;
 use crate::channels::settings::ChannelSettings;
+use crate::diff::secdb::load::is_address;
+use crate::diff::settings::DiffSettings;
 use crate::list::settings::ListSettings;
 use crate::nightly::settings::NightlySettings;
 use crate::profile::Library;
 use crate::profile::error::{Mistake, toml_mistake};
 use crate::publish::settings::PublishSettings;
+use crate::release::prune::settings::PruneSettings;
 use crate::share::settings::ShareSettings;
 use crate::sign::settings::SigningSettings;
 
@@ -72,6 +75,12 @@ pub struct Config {
     /// Who gets what.
     #[serde(default)]
     pub share: ShareSettings,
+    /// How releases end.
+    #[serde(default)]
+    pub prune: PruneSettings,
+    /// What images are compared with the help of.
+    #[serde(default)]
+    pub diff: DiffSettings,
     /// What customers list.
     #[serde(default)]
     pub list: ListSettings,
@@ -136,6 +145,11 @@ impl Config {
         config.signing.based_on(base);
         if let Some(key) = &mut config.list.key {
             *key = base.join(&*key);
+        }
+        for source in &mut config.diff.secdb {
+            if !is_address(source) {
+                *source = base.join(&*source).display().to_string();
+            }
         }
         config.share.customers = base.join(&config.share.customers);
         Ok(config)

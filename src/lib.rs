@@ -22,6 +22,7 @@
 //! | [`aws`] | sessions, a client per service and Region, one retry, waits, tags, tokens |
 //! | [`publish`] | from an image to an encrypted AMI in every Region |
 //! | [`channels`] | which release is in which channel, and which were |
+//! | [`release`] | what becomes of a release after it is published |
 //! | [`share`] | who gets what of it |
 //! | [`release`] | promoted, rolled back, withdrawn, verified |
 //! | [`list`] | what a customer can launch |
@@ -67,4 +68,5 @@ pub mod sign;
 mod text_form;
 pub mod ui;
 pub mod vm;
+mod web;
 pub mod workdir;

@@ -204,6 +204,11 @@ impl Indexes {
             size: package.size,
             installed_size: package.installed_size,
             license: package.license.to_string(),
+            origin: package
+                .origin
+                .as_deref()
+                .filter(|origin| **origin != *package.name)
+                .map(str::to_owned),
         }
     }
 }

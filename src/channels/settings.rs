@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use crate::release::prune::settings::Keep;
+
 /// The channels of a publisher that names none, from the first to the last.
 pub const DEFAULT: [&str; 3] = ["nightly", "candidate", "stable"];
 
@@ -25,6 +27,9 @@ pub struct ChannelSettings {
     /// What it asks of a release.
     #[serde(default)]
     pub gate: Gate,
+    /// How long it keeps what was in it.
+    #[serde(default)]
+    pub keep: Keep,
 }
 
 /// What a channel asks of a release that is to come into it. That its AMI is available in every
@@ -139,7 +144,7 @@ pub fn names(settings: &[ChannelSettings]) -> Result<Vec<String>, ChannelNameErr
         }
         names.push(name.clone());
     }
-    for ChannelSettings { name, gate } in settings {
+    for ChannelSettings { name, gate, .. } in settings {
         if let Some(after) = &gate.after
             && (after == name || !names.contains(after))
         {

@@ -1,11 +1,13 @@
 //! `diff`: what two images differ in.
 
-use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueEnum};
 
 use super::block_on;
 use crate::aws::{Aws, Region};
 use crate::config::Config;
 use crate::diff::load::{Remote, load};
+use crate::diff::secdb::Secdb;
 use crate::diff::{self, Difference, subject};
 use crate::publish::complete::SettingsError;
 use crate::publish::progress::Progress;
@@ -23,12 +25,29 @@ pub(super) struct DiffArgs {
     a: String,
     /// The newer one
     b: String,
+    /// Form of the result for people
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Alpine's security database, which says what versions fix: a file, a folder, or an address
+    /// [default: those of [diff] secdb]; may be repeated
+    #[arg(long, value_name = "FILE|DIR|URL", value_parser = NonEmptyStringValueParser::new())]
+    secdb: Vec<String>,
     /// Show every package and file
     #[arg(long)]
     all: bool,
     /// Exit with 3 if they differ
     #[arg(long)]
     check: bool,
+}
+
+/// How a difference is told to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// One screen.
+    #[default]
+    Text,
+    /// For release notes.
+    Markdown,
 }
 
 impl DiffArgs {
@@ -56,13 +75,21 @@ impl DiffArgs {
                 // One after the other: each tells how far it is.
                 let from = load(&self.a, a, remote).await?;
                 let to = load(&self.b, b, remote).await?;
-                Ok::<_, Failure>(diff::diff(&from, &to))
+                let secdb = match self.secdb.is_empty() {
+                    true => &config.diff.secdb,
+                    false => &self.secdb,
+                };
+                let secdb = Secdb::load(secdb, to.branch().as_deref()).await?;
+                Ok::<_, Failure>(diff::diff(&from, &to).with_security(&secdb))
             }
             .await;
             drawing.finish().await;
             compared
         })?;
-        ui.result(&difference, || diff::text::render(&difference, self.all))?;
+        ui.result(&difference, || match self.format {
+            Format::Text => diff::text::render(&difference, self.all),
+            Format::Markdown => diff::markdown::render(&difference),
+        })?;
         match self.check && !difference.is_empty() {
             true => Ok(Status::Differs),
             false => Ok(Status::Done),

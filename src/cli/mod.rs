@@ -10,11 +10,14 @@ mod packages;
 mod privileges;
 mod profile;
 mod promote;
+mod prune;
 mod publish;
 mod render;
+mod rollback;
 mod sandbox;
 mod share;
 mod test;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -87,6 +90,12 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Bring a release into a channel
     Promote(promote::PromoteArgs),
+    /// Bring a channel back to what was there before
+    Rollback(rollback::RollbackArgs),
+    /// Verify that an AMI, or a file, is what the publisher signed
+    Verify(verify::VerifyArgs),
+    /// Retire releases that nobody needs any more; sweep what dead runs left
+    Prune(prune::PruneArgs),
     /// Share releases with customers: add, remove, plan, apply
     Share(share::ShareArgs),
     /// All of it unattended: lock, build, test, publish, share, promote, prune, report
@@ -193,6 +202,9 @@ impl Cli {
             Command::Diff(args) => args.run(ui, &config()?),
             Command::Publish(args) => args.run(ui, &config()?),
             Command::Promote(args) => args.run(ui, &config()?),
+            Command::Rollback(args) => args.run(ui, &config()?),
+            Command::Verify(args) => args.run(ui, &config()?),
+            Command::Prune(args) => args.run(ui, &config()?),
             Command::Share(args) => args.run(ui, &config()?),
             Command::Nightly(args) => args.run(ui, &config()?),
             Command::List(args) => args.run(ui, &config()?),

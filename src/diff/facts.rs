@@ -1,7 +1,18 @@
 //! Values of an image that are neither packages nor files: kernel, Alpine, firmware and so on.
 
-use super::{Pair, ValueChange};
+use super::{About, Pair, Side, ValueChange};
 use crate::image::manifest::{Manifest, PackageInfo};
+
+/// Values that say what an image is, in the order in which they are told.
+pub const ABOUT: [&str; 7] = [
+    "profile",
+    "version",
+    "alpine",
+    "arch",
+    "kernel",
+    "firmware",
+    "boot mode",
+];
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,4 +96,25 @@ pub fn changes(from: &[Fact], to: &[Fact]) -> Vec<ValueChange> {
         })
     };
     from.iter().filter_map(change).collect()
+}
+
+/// What two sides are: the release and the values of [`ABOUT`], where one of them tells.
+pub fn about(from: &Side, to: &Side) -> Vec<About> {
+    let value = |side: &Side, name| {
+        let fact = side.facts.iter().find(|fact| fact.name == name)?;
+        Some(fact.value.clone())
+    };
+    let release = |side: &Side| side.release.as_ref().map(ToString::to_string);
+    let mut all = vec![About {
+        name: "release",
+        from: release(from),
+        to: release(to),
+    }];
+    all.extend(ABOUT.map(|name| About {
+        name,
+        from: value(from, name),
+        to: value(to, name),
+    }));
+    all.retain(|about| about.from.is_some() || about.to.is_some());
+    all
 }

@@ -1,11 +1,15 @@
 //! Files that were added, removed or changed.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::packages::PackagesDifference;
 use crate::image::contents::{Contents, Entry, PartitionDigest};
+
+/// The database of packages, which is another when any package is.
+const DATABASE: &str = "/lib/apk/db/";
 
 /// What differs among files, each list sorted by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -18,6 +22,9 @@ pub struct FilesDifference {
     pub changed: Vec<FileChange>,
     /// Partitions beside the root that differ.
     pub partitions: Vec<PartitionChange>,
+    /// Paths of the three lists that no package which came, went or changed accounts for; nothing
+    /// where an image does not say which package its files are of.
+    pub outside_packages: Option<Vec<String>>,
 }
 
 /// A path that is not the same in both images.
@@ -72,8 +79,47 @@ impl FilesDifference {
     }
 }
 
-/// Compares two lists, both sorted by path.
-pub fn compare(from: &Contents, to: &Contents) -> FilesDifference {
+/// Compares two lists, both sorted by path; `packages` is what differs among packages.
+pub fn compare(
+    from: &Contents,
+    to: &Contents,
+    packages: Option<&PackagesDifference>,
+) -> FilesDifference {
+    let mut difference = by_path(from, to);
+    let tells = |contents: &Contents| contents.entries.iter().any(|entry| entry.package.is_some());
+    if let Some(packages) = packages.filter(|_| tells(from) && tells(to)) {
+        difference.outside_packages = Some(outside(&difference, packages));
+    }
+    difference
+}
+
+/// What is left when the packages that differ are taken out: configuration, scripts, what packages'
+/// own scripts have made.
+fn outside(files: &FilesDifference, packages: &PackagesDifference) -> Vec<String> {
+    let alone = packages.added.iter().chain(&packages.removed);
+    let mut differing: BTreeSet<&str> = alone.map(|package| package.name.as_str()).collect();
+    differing.extend(packages.changed.iter().map(|change| change.name.as_str()));
+    let explains = |entry: &Entry| {
+        let owner = entry.package.as_deref();
+        owner.is_some_and(|owner| differing.contains(owner))
+            || (!differing.is_empty() && entry.path.starts_with(DATABASE))
+    };
+    let alone = files.added.iter().chain(&files.removed);
+    let mut paths: Vec<String> = alone
+        .filter(|entry| !explains(entry))
+        .map(|entry| entry.path.clone())
+        .collect();
+    let changed = files.changed.iter();
+    paths.extend(
+        changed
+            .filter(|change| !explains(&change.from) && !explains(&change.to))
+            .map(|change| change.path.clone()),
+    );
+    paths.sort();
+    paths
+}
+
+fn by_path(from: &Contents, to: &Contents) -> FilesDifference {
     let mut difference = FilesDifference {
         partitions: partitions(&from.partitions, &to.partitions),
         ..FilesDifference::default()

@@ -36,5 +36,8 @@ fn record(text: &str) -> Option<Package> {
         size: number("S"),
         installed_size: number("I"),
         license: text("L"),
+        origin: get("o")
+            .filter(|origin| Some(*origin) != get("P"))
+            .map(str::to_owned),
     })
 }

@@ -322,7 +322,7 @@ fn list(what: &str, files: &Attachment, text: &[u8]) -> Result<Contents> {
 }
 
 /// What a release's manifest tells without its list of files.
-fn of_release_manifest(name: &str, manifest: &ReleaseManifest) -> Side {
+pub fn of_release_manifest(name: &str, manifest: &ReleaseManifest) -> Side {
     let mut side = match &manifest.image {
         Some(image) => of_manifest(name, image),
         None => Side {
@@ -330,6 +330,7 @@ fn of_release_manifest(name: &str, manifest: &ReleaseManifest) -> Side {
             ..Side::default()
         },
     };
+    side.release = Some(manifest.release.clone());
     side.facts.push(fact("boot mode", &manifest.boot.mode));
     side.facts
         .push(fact("TPM", if manifest.boot.tpm { "yes" } else { "no" }));
@@ -420,6 +421,7 @@ pub fn of_image(name: String, image: &DiskImage, sized: bool) -> Result<Side> {
     };
     Ok(Side {
         name,
+        release: None,
         sha256: None,
         facts: facts_of_image(image)?,
         packages,

@@ -25,6 +25,25 @@ pub struct Package {
     pub installed_size: u64,
     /// Its licence.
     pub license: String,
+    /// The source package that it is built from, where that is called otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+}
+
+impl Package {
+    /// The source package that it is built from.
+    pub fn origin(&self) -> &str {
+        self.origin.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether nothing differs; manifests tell the origin only since later.
+    fn is_same(&self, other: &Package) -> bool {
+        let told = |package: &Package| Package {
+            origin: None,
+            ..package.clone()
+        };
+        told(self) == told(other)
+    }
 }
 
 impl From<&PackageInfo> for Package {
@@ -37,6 +56,7 @@ impl From<&PackageInfo> for Package {
             size: info.size,
             installed_size: info.installed_size,
             license: info.license.clone(),
+            origin: info.origin.clone(),
         }
     }
 }
@@ -109,7 +129,7 @@ pub fn compare(from: &[Package], to: &[Package]) -> PackagesDifference {
     for (name, to) in after {
         match before.remove(name) {
             None => difference.added.push(to.clone()),
-            Some(from) if from == to => {}
+            Some(from) if from.is_same(to) => {}
             Some(from) => difference.changed.push(PackageChange {
                 name: name.to_owned(),
                 change: change(from, to),

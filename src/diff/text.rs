@@ -1,93 +1,106 @@
-//! A difference for people: a summary first, then what fits on a screen.
+//! A difference for people, on one screen: what the two are, what must not be overlooked, then what
+//! changed, the most important first.
 
-use super::files::Aspect;
+pub(super) use super::view::{package_counts, signed, vulnerabilities};
+
 use super::packages::Change;
-use super::{Difference, FilesDifference, Package, PackagesDifference, Pair};
-use crate::image::contents::{Entry, EntryKind};
-use crate::ui::text::{bytes, table};
+use super::view::{self, FixRow, PackageRow};
+use super::{Difference, Pair, ValueChange};
+use crate::ui::text::table;
 
-/// Lines of packages that are shown without `--all`.
-const PACKAGES: usize = 15;
-/// Lines of files.
-const FILES: usize = 12;
-/// Packages that grew or shrank.
-const GROWTH: usize = 5;
+/// Lines that are shown without `--all`.
+const LINES: usize = 40;
+/// Characters of a line that are shown without `--all`.
+const WIDTH: usize = 100;
 /// Longer values are told by where they begin to differ.
 const LONGEST_VALUE: usize = 60;
+/// Ids of vulnerabilities on a line.
+const IDS: usize = 3;
+
+/// A part of the text that may be cut.
+struct Section {
+    title: &'static str,
+    rows: Vec<Vec<String>>,
+    /// How many more of its lines are shown for one of another's.
+    weight: usize,
+}
 
 /// Shows a difference; with `all`, every package and file.
 pub fn render(difference: &Difference, all: bool) -> String {
-    let mut text = format!("{} → {}\n\n", difference.from, difference.to);
+    let mut text = format!("{} → {}\n", difference.from, difference.to);
+    for warning in view::warnings(difference) {
+        text.push_str(&format!("! {warning}\n"));
+    }
+    text.push('\n');
     text.push_str(&table(&summary(difference)));
-    let limit = |most| if all { usize::MAX } else { most };
-    if !difference.values.is_empty() {
-        let row = |value: &super::ValueChange| {
-            let Pair { from, to } = &value.change;
-            let (from, to) = if all {
-                (from.clone(), to.clone())
-            } else {
-                shortened(from, to)
-            };
-            vec![
-                format!("  {}", value.name),
-                format!("{} → {}", or_nothing(&from), or_nothing(&to)),
-            ]
-        };
-        let rows: Vec<_> = difference.values.iter().map(row).collect();
-        section(&mut text, "values", rows, usize::MAX);
-    }
-    if let Some(packages) = &difference.packages {
-        section(
-            &mut text,
-            "packages",
-            package_rows(packages),
-            limit(PACKAGES),
-        );
-    }
-    if let Some(files) = &difference.files {
-        section(&mut text, "files", file_rows(files), limit(FILES));
-    }
-    let growth = difference.sizes.growth.iter();
-    let row = |growth: &super::sizes::Growth| {
-        vec![
-            format!("  {}", signed(growth.bytes)),
-            growth.package.clone(),
-        ]
-    };
-    section(
-        &mut text,
-        "growth by package",
-        growth.map(row).collect(),
-        limit(GROWTH),
-    );
-    if !difference.notes.is_empty() {
-        text.push('\n');
-    }
+    let mut notes = String::new();
     for note in &difference.notes {
-        text.push_str(&format!("note: {note}\n"));
+        notes.push_str(&format!("note: {note}\n"));
+    }
+    let sections = sections(difference, all);
+    let taken = text.lines().count() + notes.lines().count() + usize::from(!notes.is_empty());
+    let shown = match all {
+        true => sections.iter().map(|section| section.rows.len()).collect(),
+        false => fit(&sections, LINES.saturating_sub(taken)),
+    };
+    for (section, shown) in sections.iter().zip(shown) {
+        text.push_str(&format!("\n{}\n", section.title));
+        text.push_str(&table(&section.rows[..shown]));
+        let left = section.rows.len() - shown;
+        if left > 0 {
+            text.push_str(&format!("  … and {left} more; --all shows them\n"));
+        }
+    }
+    if !notes.is_empty() {
+        text.push('\n');
+        text.push_str(&notes);
     }
     // Versions and licences are what an image says, which may be anyone's; a terminal obeys control
     // characters.
-    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
+    let text = text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
+    match all {
+        true => text,
+        false => text.lines().map(clipped).collect(),
+    }
 }
 
-fn section(text: &mut String, title: &str, rows: Vec<Vec<String>>, most: usize) {
-    if rows.is_empty() {
-        return;
+fn clipped(line: &str) -> String {
+    match line.char_indices().nth(WIDTH) {
+        None => format!("{line}\n"),
+        Some(_) => {
+            let shown: String = line.chars().take(WIDTH - 1).collect();
+            format!("{}…\n", shown.trim_end())
+        }
     }
-    // Cutting a single line off would only put another in its place.
-    let shown = if rows.len() <= most.saturating_add(1) {
-        rows.len()
-    } else {
-        most
+}
+
+/// How many lines of each section fit into so many: at least one of each, then in turn.
+fn fit(sections: &[Section], room: usize) -> Vec<usize> {
+    // A heading with an empty line before it, and a last line that says what is left out.
+    let cost =
+        |section: &Section, shown: usize| 2 + shown + usize::from(shown < section.rows.len());
+    let mut shown: Vec<usize> = sections
+        .iter()
+        .map(|section| section.rows.len().min(1))
+        .collect();
+    let total = |shown: &[usize]| -> usize {
+        let all = sections.iter().zip(shown);
+        all.map(|(section, shown)| cost(section, *shown)).sum()
     };
-    text.push_str(&format!("\n{title}\n"));
-    text.push_str(&table(&rows[..shown]));
-    if shown < rows.len() {
-        text.push_str(&format!(
-            "  … and {} more; --all shows them\n",
-            rows.len() - shown
-        ));
+    loop {
+        let before = shown.clone();
+        for (index, section) in sections.iter().enumerate() {
+            for _ in 0..section.weight {
+                let mut more = shown.clone();
+                more[index] += 1;
+                if more[index] <= section.rows.len() && total(&more) <= room {
+                    shown = more;
+                }
+            }
+        }
+        if shown == before {
+            return shown;
+        }
     }
 }
 
@@ -96,47 +109,42 @@ fn summary(difference: &Difference) -> Vec<Vec<String>> {
     let not_compared = || "not compared".to_owned();
     let mut rows = Vec::new();
     if difference.is_empty() {
-        let told = if difference.is_partial() {
-            "nothing in what could be compared"
-        } else {
-            "nothing"
+        let told = match difference.is_partial() {
+            true => "nothing in what could be compared",
+            false => "nothing",
         };
         rows.push(row("differs", told.to_owned()));
     }
-    let values: Vec<_> = difference
-        .values
-        .iter()
-        .map(|value| value.name.as_str())
-        .collect();
-    rows.push(row(
-        "values",
-        if values.is_empty() {
-            "the same".to_owned()
-        } else {
-            values.join(", ")
-        },
-    ));
-    rows.push(row(
-        "packages",
-        difference
-            .packages
-            .as_ref()
-            .map_or_else(not_compared, packages),
-    ));
-    rows.push(row(
-        "files",
-        difference.files.as_ref().map_or_else(not_compared, files),
-    ));
+    for line in view::about(difference) {
+        // What the user called them may be the releases' names already.
+        if line.name == "release" && (&line.from, &line.to) == (&difference.from, &difference.to) {
+            continue;
+        }
+        rows.push(row(line.name, arrow(&line.from, &line.to)));
+    }
     let sizes = &difference.sizes;
     for (name, pair) in [
-        ("image", &sizes.image),
         ("root used", &sizes.used),
+        ("image size", &sizes.image),
         ("packages' size", &sizes.packages),
     ] {
         if let Some(pair) = pair {
-            rows.push(row(name, size(pair)));
+            rows.push(row(name, view::size(pair)));
         }
     }
+    let packages = difference.packages.as_ref();
+    rows.push(row(
+        "packages",
+        packages.map_or_else(not_compared, package_counts),
+    ));
+    if packages.is_some_and(|packages| !packages.is_empty()) {
+        rows.push(row("security", view::security(difference)));
+    }
+    let files = difference.files.as_ref();
+    rows.push(row(
+        "files",
+        files.map_or_else(not_compared, view::file_counts),
+    ));
     match difference.bytes_differ {
         Some(true) => rows.push(row("image bytes", "differ".to_owned())),
         Some(false) => rows.push(row("image bytes", "the same".to_owned())),
@@ -145,177 +153,111 @@ fn summary(difference: &Difference) -> Vec<Vec<String>> {
     rows
 }
 
-/// `2 added, 1 removed`, without what there is none of.
-fn counts(counts: &[(usize, &str)]) -> String {
-    let some = counts.iter().filter(|(count, _)| *count > 0);
-    let told: Vec<_> = some
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect();
-    if told.is_empty() {
-        "the same".to_owned()
-    } else {
-        told.join(", ")
+fn arrow(from: &str, to: &str) -> String {
+    match from == to {
+        true => to.to_owned(),
+        false => format!("{} → {}", view::or_nothing(from), view::or_nothing(to)),
     }
 }
 
-fn packages(packages: &PackagesDifference) -> String {
-    let licenses = packages
-        .changed
-        .iter()
-        .filter(|package| package.license_changed());
-    counts(&[
-        (packages.added.len(), "added"),
-        (packages.removed.len(), "removed"),
-        (packages.count(Change::Up), "upgraded"),
-        (packages.count(Change::Down), "downgraded"),
-        (packages.count(Change::Rebuilt), "rebuilt"),
-        (packages.count(Change::Other), "otherwise changed"),
-        (licenses.count(), "under another licence"),
-    ])
-}
-
-fn files(files: &FilesDifference) -> String {
-    counts(&[
-        (files.added.len(), "added"),
-        (files.removed.len(), "removed"),
-        (files.changed.len(), "changed"),
-        (files.partitions.len(), "other partitions changed"),
-    ])
-}
-
-fn package_rows(packages: &PackagesDifference) -> Vec<Vec<String>> {
-    let alone = |sign: &'static str| {
-        move |package: &Package| {
-            let Package {
-                name,
-                version,
-                installed_size,
-                ..
-            } = package;
-            vec![
-                format!("  {sign} {name}"),
-                version.clone(),
-                bytes(*installed_size),
-            ]
-        }
+fn sections(difference: &Difference, all: bool) -> Vec<Section> {
+    let section = |title, weight, rows| Section {
+        title,
+        rows,
+        weight,
     };
-    let changed = packages.changed.iter().map(|package| {
-        let (from, to) = (&package.from, &package.to);
-        let (sign, told) = match package.change {
-            Change::Up => ("↑", format!("{} → {}", from.version, to.version)),
-            Change::Down => ("↓", format!("{} → {}", from.version, to.version)),
-            Change::Rebuilt => ("~", format!("{} rebuilt", to.version)),
-            Change::Other if from.version == to.version => ("~", to.version.clone()),
-            Change::Other => ("~", format!("{} → {}", from.version, to.version)),
-        };
-        let delta = super::sizes::delta(from.installed_size, to.installed_size);
-        let mut row = vec![format!("  {sign} {}", package.name), told];
-        row.push(if delta == 0 {
-            String::new()
-        } else {
-            signed(delta)
-        });
-        if package.license_changed() {
-            row.push(format!(
-                "licence {} → {}",
-                or_nothing(&from.license),
-                or_nothing(&to.license)
-            ));
-        }
-        row
-    });
-    let added = packages.added.iter().map(alone("+"));
-    let removed = packages.removed.iter().map(alone("-"));
-    added.chain(removed).chain(changed).collect()
+    let fixes = |rows: Vec<FixRow>| rows.into_iter().map(|row| fix_row(&row, all)).collect();
+    let security = difference.security.clone().unwrap_or_default();
+    let packages = view::packages(difference);
+    let files = difference.files.as_ref();
+    let growth = difference.sizes.growth.iter();
+    let mut sections = vec![
+        section("open again", 2, fixes(view::fixes(&security.reopened))),
+        section("fixed", 2, fixes(view::fixes(&security.fixed))),
+        section("packages", 3, packages.iter().map(package_row).collect()),
+        section(
+            "other values",
+            1,
+            view::other_values(difference)
+                .map(|value| value_row(value, all))
+                .collect(),
+        ),
+        section(
+            match files.is_some_and(|files| files.outside_packages.is_some()) && !all {
+                true => "files that no package accounts for",
+                false => "files",
+            },
+            1,
+            files.map_or_else(Vec::new, |files| {
+                let rows = view::files(files, all).into_iter();
+                rows.map(|row| vec![format!("  {} {}", row.sign, row.path), row.told])
+                    .collect()
+            }),
+        ),
+        section(
+            "growth by package",
+            1,
+            growth
+                .map(|growth| {
+                    vec![
+                        format!("  {}", signed(growth.bytes)),
+                        growth.package.clone(),
+                    ]
+                })
+                .collect(),
+        ),
+    ];
+    sections.retain(|section| !section.rows.is_empty());
+    sections
 }
 
-fn file_rows(files: &FilesDifference) -> Vec<Vec<String>> {
-    let alone = |sign: &'static str| {
-        move |entry: &Entry| vec![format!("  {sign} {}", entry.path), described(entry)]
+fn fix_row(row: &FixRow, all: bool) -> Vec<String> {
+    let most = if all { usize::MAX - 1 } else { IDS };
+    vec![
+        format!("  {}", row.origin),
+        row.version.clone(),
+        view::some(&row.ids, most),
+    ]
+}
+
+fn package_row(row: &PackageRow) -> Vec<String> {
+    let version = |version: &Option<String>| version.clone().unwrap_or_default();
+    let (from, to) = (version(&row.from), version(&row.to));
+    let told = match row.change {
+        None if row.from.is_some() => from,
+        None => to,
+        Some(Change::Rebuilt) => format!("{to} rebuilt"),
+        Some(_) => arrow(&from, &to),
     };
-    let partition = |part: &super::files::PartitionChange| {
-        let told = match (&part.from, &part.to) {
-            (None, _) => "partition added",
-            (_, None) => "partition removed",
-            _ => "partition content",
-        };
-        vec![format!("  ~ {}", part.name), told.to_owned()]
+    let mut cells = vec![
+        format!("  {} {}", row.sign, row.name),
+        told,
+        match row.delta {
+            0 => String::new(),
+            delta => signed(delta),
+        },
+    ];
+    if row.change == Some(Change::Down) {
+        cells.push("DOWNGRADE".to_owned());
+    }
+    if let Some(Pair { from, to }) = &row.license {
+        cells.push(format!("licence {}", arrow(from, to)));
+    }
+    cells
+}
+
+fn value_row(value: &ValueChange, all: bool) -> Vec<String> {
+    let Pair { from, to } = &value.change;
+    let (from, to) = match all {
+        true => (from.clone(), to.clone()),
+        false => shortened(from, to),
     };
-    let changed = files.changed.iter().map(|change| {
-        let told: Vec<_> = change
-            .what
-            .iter()
-            .map(|aspect| aspect_told(*aspect, change))
-            .collect();
-        vec![format!("  ~ {}", change.path), told.join(", ")]
-    });
-    let partitions = files.partitions.iter().map(partition);
-    let added = files.added.iter().map(alone("+"));
-    let removed = files.removed.iter().map(alone("-"));
-    partitions
-        .chain(added)
-        .chain(removed)
-        .chain(changed)
-        .collect()
-}
-
-fn described(entry: &Entry) -> String {
-    match (&entry.target, entry.size) {
-        (Some(target), _) => format!("→ {target}"),
-        (None, Some(size)) => bytes(size),
-        (None, None) => kind(entry.kind).to_owned(),
-    }
-}
-
-fn aspect_told(aspect: Aspect, change: &super::files::FileChange) -> String {
-    let (from, to) = (&change.from, &change.to);
-    match aspect {
-        Aspect::Kind => format!("{} → {}", kind(from.kind), kind(to.kind)),
-        Aspect::Content if change.size_delta == 0 => "content".to_owned(),
-        Aspect::Content => format!("content {}", signed(change.size_delta)),
-        Aspect::Mode => format!("mode {:o} → {:o}", from.mode, to.mode),
-        Aspect::Owner => format!("owner {}:{} → {}:{}", from.uid, from.gid, to.uid, to.gid),
-        Aspect::Target => {
-            let target =
-                |entry: &Entry| or_nothing(entry.target.as_deref().unwrap_or_default()).to_owned();
-            format!("target {} → {}", target(from), target(to))
-        }
-    }
-}
-
-fn kind(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::Dir => "folder",
-        EntryKind::File => "file",
-        EntryKind::Symlink => "link",
-        EntryKind::CharDevice => "character device",
-        EntryKind::BlockDevice => "block device",
-        EntryKind::Fifo => "named pipe",
-        EntryKind::Socket => "socket",
-    }
-}
-
-fn size(pair: &Pair<u64>) -> String {
-    let Pair { from, to } = *pair;
-    if from == to {
-        return bytes(from);
-    }
-    let delta = signed(super::sizes::delta(from, to));
-    format!("{} → {} ({delta})", bytes(from), bytes(to))
-}
-
-fn signed(count: i64) -> String {
-    let sign = if count < 0 { '-' } else { '+' };
-    format!("{sign}{}", bytes(count.unsigned_abs()))
-}
-
-fn or_nothing(text: &str) -> &str {
-    if text.is_empty() { "(none)" } else { text }
+    vec![format!("  {}", value.name), arrow(&from, &to)]
 }
 
 /// Long values from where they differ on: command lines, lists.
-fn shortened(from: &str, to: &str) -> (String, String) {
-    if from.chars().count().max(to.chars().count()) <= LONGEST_VALUE {
+pub(super) fn shortened(from: &str, to: &str) -> (String, String) {
+    if from.chars().count().max(to.chars().count()) <= LONGEST_VALUE / 2 {
         return (from.to_owned(), to.to_owned());
     }
     let same = from
@@ -324,15 +266,14 @@ fn shortened(from: &str, to: &str) -> (String, String) {
         .take_while(|(a, b)| a == b)
         .count();
     // A few words before say where that is.
-    let skip = same.saturating_sub(LONGEST_VALUE / 3);
+    let skip = same.saturating_sub(LONGEST_VALUE / 5);
     let cut = |text: &str| {
         let rest: Vec<char> = text.chars().skip(skip).collect();
-        let shown: String = rest.iter().take(LONGEST_VALUE).collect();
+        let shown: String = rest.iter().take(LONGEST_VALUE / 2).collect();
         let before = if skip > 0 { "…" } else { "" };
-        let after = if rest.len() > LONGEST_VALUE {
-            "…"
-        } else {
-            ""
+        let after = match rest.len() > LONGEST_VALUE / 2 {
+            true => "…",
+            false => "",
         };
         format!("{before}{shown}{after}")
     };

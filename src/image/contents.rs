@@ -9,7 +9,7 @@
 //! "used":220200960,
 //! "entries":[
 //! {"path":"/","kind":"dir","mode":"755"},
-//! {"path":"/bin/sh","kind":"symlink","mode":"777","target":"/bin/busybox"}]}
+//! {"path":"/bin/sh","kind":"symlink","mode":"777","target":"/bin/busybox","package":"busybox"}]}
 //! ```
 //!
 //! Owners that are root are left out. Times are not listed: they are the build's epoch or older.
@@ -18,6 +18,7 @@
 
 mod disk;
 mod error;
+mod owners;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -108,6 +109,9 @@ pub struct Entry {
     /// Where a symbolic link points.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// The package that it is of, as the image's database says; a folder may be of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
 }
 
 /// Serde's signature.

@@ -147,6 +147,10 @@ pub struct PackageInfo {
     pub installed_size: u64,
     /// Its licence.
     pub license: String,
+    /// The source package that it is built from, where that is called otherwise; fixes of
+    /// vulnerabilities go by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
 }
 
 /// A manifest that cannot be used.

@@ -7,28 +7,22 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::str::FromStr;
-use std::time::Duration;
 
-use reqwest::{StatusCode, Url, redirect};
+use reqwest::Url;
 
 use super::ListError;
 use crate::aws::s3::{BucketAddress, BucketSeen, S3};
 use crate::aws::{AccountId, AmiId, Aws, Kind, Region};
-use crate::causes::deepest;
 use crate::channels::document::{self, Document, DocumentError, Seal};
 use crate::channels::settings::{ChannelSettings, names};
 use crate::channels::store;
 use crate::publish::release::ReleaseId;
 use crate::sign::{KeyRing, OpenError};
+use crate::web;
 
 /// No channel's document has more bytes: one of a release each night for ten years has two million.
 const MOST_BYTES: usize = 16 << 20;
-/// How long a web server may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one document may take in all.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where a catalog is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,30 +88,14 @@ fn address(text: &str) -> Result<CatalogAddress, &'static str> {
             prefix: ending_in_slash(prefix),
         });
     }
-    let mut url = Url::parse(text).map_err(|_| "it is neither s3://… nor https://…")?;
-    match url.scheme() {
-        "https" => {}
-        "http" if is_loopback(&url) => {}
-        "http" => return Err("on the way here, everybody could change it: use https://"),
-        _ => return Err("it is neither s3://… nor https://…"),
+    if !text.contains("://") {
+        return Err("it is neither s3://… nor https://…");
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("names and passwords have no place in it");
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("`?` and `#` have no place in it");
-    }
+    let mut url = web::address(text)?;
     if !url.path().ends_with('/') {
         url.set_path(&format!("{}/", url.path()));
     }
     Ok(CatalogAddress::Web(url))
-}
-
-/// Whether a URL leads no further than this machine.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn ending_in_slash(prefix: &str) -> String {
@@ -202,17 +180,9 @@ fn channel(
         DocumentError::Untrusted(why) => ListError::Untrusted { place, why },
         error => ListError::Unreadable {
             place,
-            why: printable(&error.to_string()),
+            why: web::printable(&error.to_string()),
         },
     })
-}
-
-fn printable(text: &str) -> String {
-    let plain = |c: char| match c.is_ascii_graphic() || c == ' ' {
-        true => c.to_string(),
-        false => c.escape_unicode().to_string(),
-    };
-    text.chars().map(plain).collect()
 }
 
 /// Whether a channel may be called so.
@@ -300,7 +270,7 @@ impl Source {
                 prefix: prefix.clone(),
             },
             CatalogAddress::Web(base) => Source::Web {
-                http: client(base)?,
+                http: web::client(base)?,
                 base: base.clone(),
             },
         })
@@ -326,7 +296,7 @@ impl Source {
                 let found = read.map_err(ListError::CatalogCall)?;
                 Ok(found.map(|object| object.bytes.to_vec()))
             }
-            Source::Web { http, .. } => fetch(http, &self.url(path)).await,
+            Source::Web { http, .. } => Ok(web::fetch(http, &self.url(path), MOST_BYTES).await?),
         }
     }
 
@@ -369,51 +339,5 @@ async fn locate(aws: &Aws, home: &Region, bucket: &BucketAddress) -> Result<S3, 
         BucketSeen::Elsewhere(Some(region)) => Ok(aws.s3(&region)),
         BucketSeen::Elsewhere(None) => wrong("S3 does not say in which Region it is"),
         BucketSeen::Missing => wrong("there is no bucket of that name"),
-    }
-}
-
-/// Like that of mirrors: a proxy is taken from the environment. What begins encrypted stays so.
-fn client(base: &Url) -> Result<reqwest::Client, ListError> {
-    let builder = reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(TOTAL_TIMEOUT)
-        .user_agent(concat!("alpine-ami/", env!("CARGO_PKG_VERSION")));
-    let builder = match base.scheme() {
-        "https" => builder.https_only(true),
-        _ => builder.redirect(redirect::Policy::none()),
-    };
-    builder
-        .build()
-        .map_err(|error| broken(base.as_str(), &error))
-}
-
-/// A document; nothing if there is none. Buckets that may be read and not listed answer 403 for what
-/// they do not have.
-async fn fetch(http: &reqwest::Client, url: &str) -> Result<Option<Vec<u8>>, ListError> {
-    let answer = http.get(url).send().await;
-    let mut answer = answer.map_err(|error| broken(url, &error))?;
-    let wrong = |why: String| ListError::Web {
-        url: url.to_owned(),
-        why,
-    };
-    match answer.status() {
-        StatusCode::OK => {}
-        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => return Ok(None),
-        status => return Err(wrong(format!("the server answered HTTP {status}"))),
-    }
-    let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| broken(url, &error))? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > MOST_BYTES {
-            return Err(wrong(format!("it does not end after {MOST_BYTES} bytes")));
-        }
-    }
-    Ok(Some(bytes))
-}
-
-fn broken(url: &str, error: &reqwest::Error) -> ListError {
-    ListError::Web {
-        url: url.to_owned(),
-        why: deepest(error),
     }
 }

@@ -201,3 +201,10 @@ impl ListError {
         })
     }
 }
+
+impl From<crate::web::WebError> for ListError {
+    fn from(error: crate::web::WebError) -> ListError {
+        let crate::web::WebError { url, why } = error;
+        ListError::Web { url, why }
+    }
+}

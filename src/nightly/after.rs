@@ -15,6 +15,8 @@ use crate::publish::release::ReleaseId;
 use crate::release::desk::Desk;
 use crate::release::error::ReleaseError;
 use crate::release::promote::{Preview, Promotion, promote};
+use crate::release::prune;
+use crate::release::prune::act::{Proposal, prune};
 use crate::share::apply::apply;
 use crate::share::error::ShareError;
 use crate::share::survey::{Job, read_customers};
@@ -78,6 +80,7 @@ pub(super) async fn share_once(
         settings,
         channels: night.channels,
         customers: &customers,
+        as_if: &[],
         remove_unknown: false,
         progress: &Progress::default(),
     };
@@ -138,10 +141,46 @@ pub(super) async fn promoted(
     }
 }
 
-/// Retires what is too old.
-pub(super) async fn prune_once(night: &Night<'_>, _stop: Stop) -> Result<StepOutcome, StepError> {
+/// Retires what is too old, and sweeps what dead runs left.
+pub(super) async fn prune_once(
+    night: &Night<'_>,
+    mut stop: Stop,
+) -> Result<StepOutcome, StepError> {
     if !night.terms.prune {
         return Ok(skipped("nightly.prune is false"));
     }
-    Ok(skipped("it is not part of this run yet"))
+    let customers = match read_customers(night.publisher, &night.config.share, night.channels) {
+        Err(ShareError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Vec::new()
+        }
+        // It is not known for how long customers keep what they have.
+        customers => customers?,
+    };
+    let home = &night.publisher.home;
+    let aws = tokio::select! {
+        biased;
+        how = stop.told() => return Err(StepError::Interrupted(how)),
+        aws = Aws::connect(&night.config.aws, "prune", home) => aws?,
+    };
+    night.ui.progress("pruning");
+    let job = prune::Job {
+        publisher: night.publisher,
+        aws: &aws,
+        settings: &night.config.prune,
+        channels: &night.config.channels,
+        customers: &customers,
+        despite_unseen: false,
+        progress: &Progress::default(),
+    };
+    let show = |plan: &Proposal| {
+        if plan.has_work() {
+            night.ui.progress(prune::text::proposal(plan).trim_end());
+        }
+    };
+    let pruned = prune(&job, true, stop, show).await?;
+    match StepError::of_prune(&pruned) {
+        Some(error) => Err(error),
+        None if pruned.changed => Ok(StepOutcome::Done),
+        None => Ok(skipped("nothing is too old")),
+    }
 }

@@ -16,6 +16,8 @@ use crate::publish::outcome::Outcome;
 use crate::publish::release::ReleaseId;
 use crate::publish::subject::SubjectError;
 use crate::release::error::ReleaseError;
+use crate::release::prune::act::Pruned;
+use crate::release::prune::error::{PruneError, Trouble};
 use crate::share::apply::Applied;
 use crate::share::error::ShareError;
 use crate::vm::VmError;
@@ -157,6 +159,12 @@ pub(super) enum StepError {
     /// Bringing a release into the channel.
     #[error(transparent)]
     Promote(#[from] ReleaseError),
+    /// Retiring what is too old.
+    #[error(transparent)]
+    Prune(#[from] PruneError),
+    /// Not all that is too old is retired.
+    #[error("pruning is not complete:{}", troubles(.0))]
+    NotPruned(Vec<Trouble>),
     /// Told to stop.
     #[error("{0}")]
     Interrupted(&'static str),
@@ -198,6 +206,12 @@ impl StepError {
         (missing > 0).then_some(StepError::Missing(missing))
     }
 
+    /// A pruning that came to this, if it is not complete.
+    pub(super) fn of_prune(pruned: &Pruned) -> Option<StepError> {
+        let failed = &pruned.failed;
+        (!failed.is_empty()).then(|| StepError::NotPruned(failed.clone()))
+    }
+
     /// What to do next.
     pub(super) fn advice(&self) -> Option<String> {
         const AGAIN: &str = "run it again: it does only what is missing";
@@ -212,7 +226,9 @@ impl StepError {
             StepError::Build(error) => error.advice(),
             StepError::Instance(error) => error.advice(),
             StepError::Vm(error) => error.advice(),
-            StepError::Keep { .. } => Some("name a folder that can be written with --out".to_owned()),
+            StepError::Keep { .. } => {
+                Some("name a folder that can be written with --out".to_owned())
+            }
             StepError::NotPassed { console, .. } => Some(format!(
                 "nothing was published; the console is in {}, and `alpine-ami test` shows all of the report",
                 console.display()
@@ -227,6 +243,11 @@ impl StepError {
                 Some("`alpine-ami share plan` says what, for whom and where".to_owned())
             }
             StepError::Promote(error) => error.advice(),
+            StepError::Prune(error) => error.advice(),
+            StepError::NotPruned(failed) => {
+                let advice = failed.iter().filter_map(|one| one.advice.clone());
+                Some(all(&advice.collect::<Vec<_>>(), AGAIN))
+            }
             StepError::Interrupted(_) => Some("run it again: it goes on from there".to_owned()),
         }
     }
@@ -240,6 +261,26 @@ fn all(advice: &[String], again: &str) -> String {
     advice.retain(|one| !one.contains("the same command again"));
     advice.push(again.to_owned());
     advice.join("; then ")
+}
+
+fn troubles(failed: &[Trouble]) -> String {
+    let mut text = String::new();
+    for Trouble {
+        region,
+        release,
+        error,
+        ..
+    } in failed
+    {
+        text.push_str("\n  ");
+        let region = region.as_ref().map(ToString::to_string);
+        let release = release.as_ref().map(ToString::to_string);
+        for place in [region, release].into_iter().flatten() {
+            text.push_str(&format!("{place}: "));
+        }
+        text.push_str(error);
+    }
+    text
 }
 
 fn list(regions: &[(Region, String)]) -> String {

@@ -30,6 +30,7 @@ use crate::publish::progress::Progress;
 use crate::publish::release::{Line, ReleaseId};
 use crate::publish::run::{Job, publish};
 use crate::publish::subject::{About, Named, Subject};
+use crate::sign::Signer;
 use crate::ui::Ui;
 
 /// Releases of a line that are looked at: more than dead runs leave in a row.
@@ -43,6 +44,8 @@ pub(super) struct Shop {
     pub aws: Aws,
     /// The publisher's bucket.
     pub bucket: Bucket,
+    /// Who signs what is published, if anybody does.
+    pub signer: Option<Signer>,
     /// The channel that releases come into, as it was when the run began.
     pub channel: Channel,
     /// Where images are assembled.
@@ -356,6 +359,7 @@ async fn published(
         regions: Some(regions),
         add: BTreeSet::new(),
         verify: false,
+        signer: shop.signer.clone(),
         progress: &progress,
     };
     let tell = |line: &str| shop.ui.progress(&format!("{name}: {line}"));

@@ -148,6 +148,7 @@ async fn open(night: &Night<'_>, orders: &[Order]) -> Result<Shop, NightlyError>
     let program = night.program.clone();
     Ok(Shop {
         channel: channel.map_err(ReleaseError::from)?,
+        signer: desk.store.signer.clone(),
         builder: Builder::open(terms.on, config, publisher, program, &archs).await?,
         fetcher: Fetcher::new(Store::of_user()).map_err(PackagesError::from)?,
         publisher: (*publisher).clone(),

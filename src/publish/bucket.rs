@@ -23,6 +23,8 @@ mod small;
 #[cfg(test)]
 pub(super) mod tests;
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -224,20 +226,36 @@ impl Bucket {
     /// # Errors
     /// AWS's; [`BucketError::Contended`] where somebody else has written it meanwhile, who had no
     /// right to unless our lease is gone.
-    pub(super) async fn replace(
+    pub(crate) async fn replace(
         &self,
         stored: &mut Stored,
         manifest: ReleaseManifest,
     ) -> Result<(), BucketError> {
         let key = keys::manifest(&manifest.release);
+        match self.try_replace(stored, manifest).await? {
+            true => Ok(()),
+            false => Err(self.contended(&key)),
+        }
+    }
+
+    /// The same, for who has no lease: false where somebody else has written it meanwhile.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub(crate) async fn try_replace(
+        &self,
+        stored: &mut Stored,
+        manifest: ReleaseManifest,
+    ) -> Result<bool, BucketError> {
         let condition = Condition::Unchanged(stored.etag.clone());
-        match self.write(manifest, &condition).await? {
+        let written = self.write(manifest, &condition).await?;
+        Ok(match written {
             Some(written) => {
                 *stored = written;
-                Ok(())
+                true
             }
-            None => Err(self.contended(&key)),
-        }
+            None => false,
+        })
     }
 
     async fn write(
@@ -260,6 +278,15 @@ impl Bucket {
     pub async fn releases(&self, line: &Line) -> Result<Vec<ReleaseId>, BucketError> {
         let found = self.list(&format!("releases/{line}-")).await?;
         Ok(keys::releases_of(line, found.iter().map(String::as_str)))
+    }
+
+    /// All releases that there are manifests of, published or not, and gone ones too.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub async fn all_releases(&self) -> Result<BTreeSet<ReleaseId>, BucketError> {
+        let found = self.list("releases/").await?;
+        Ok(keys::releases(found.iter().map(String::as_str)))
     }
 
     /// The release before another that suits best: published, of the same profile and
@@ -285,7 +312,9 @@ impl Bucket {
                     continue;
                 }
             };
-            let is_whole = manifest.state == State::Published && manifest.blocks.is_some();
+            let is_whole = manifest.state == State::Published
+                && manifest.blocks.is_some()
+                && !manifest.is_gone();
             if is_whole && fits(&manifest) {
                 return Ok(Some(manifest));
             }
@@ -358,8 +387,8 @@ impl Bucket {
         error::newer(self, key, schema)
     }
 
-    /// Keys without the prefix.
-    async fn list(&self, under: &str) -> Result<Vec<String>, BucketError> {
+    /// The keys that begin so, without the bucket's prefix.
+    pub(crate) async fn list(&self, under: &str) -> Result<Vec<String>, BucketError> {
         let prefix = format!("{}{under}", self.prefix);
         let keys = self.s3.list(&self.address, &prefix).await?;
         let strip = |key: &String| key.strip_prefix(&self.prefix).map(str::to_owned);

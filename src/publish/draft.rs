@@ -88,6 +88,7 @@ impl Draft {
             origin: None,
             tested: None,
             withdrawn: None,
+            retired: None,
         };
         Ok(Draft {
             publisher: job.publisher.name.clone(),

@@ -84,6 +84,40 @@ pub struct ReleaseManifest {
     /// That nobody is to use it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Withdrawal>,
+    /// How far its end has come, if `prune` has begun with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<Retirement>,
+}
+
+/// The end of a release. The manifest stays: it is history.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub struct Retirement {
+    /// When its AMIs were deprecated, everywhere.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub deprecated: Option<OffsetDateTime>,
+    /// When nothing was left of it in any Region.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub deregistered: Option<OffsetDateTime>,
+}
+
+impl ReleaseManifest {
+    /// Whether its AMIs and snapshots are gone.
+    pub fn is_gone(&self) -> bool {
+        self.retired
+            .is_some_and(|retired| retired.deregistered.is_some())
+    }
 }
 
 /// How far a release has come.

@@ -1,6 +1,7 @@
 //! What is said of a release besides what is in its AMIs: its bill of materials, who built it from
 //! what, what its test came to; and the signed statements of all that.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use super::provenance;
 use super::release::ReleaseId;
 use super::subject::Subject;
 use crate::aws::s3::{Condition, Put};
+use crate::aws::{AccountId, Region};
 use crate::image::sbom::{self, SBOM};
 use crate::origin::Origin;
 use crate::sign::{Envelope, KeyRing, OpenError, Opened, SignError, Signer};
@@ -41,6 +43,10 @@ pub struct Withdrawal {
     /// Why, if that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Accounts that ran it, by Region: they keep the launch permission. Of a Region that is not here
+    /// it is not known, and nothing is taken from anybody there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<BTreeMap<Region, BTreeSet<AccountId>>>,
 }
 
 /// Why a release has no signed statement.

@@ -8,6 +8,7 @@
 //! | [`access`] | customers' access, given before a pointer is moved and taken after |
 //! | [`withdraw`] | nobody is to use a release any more |
 //! | [`catalog`], [`page`] | what customers read besides the channels themselves |
+//! | [`prune`] | what nobody needs any more goes |
 //! | [`verify`](mod@verify) | whether an AMI is what the publisher signed |
 //! | [`error`] | why nothing was moved |
 
@@ -18,6 +19,7 @@ pub mod error;
 pub mod gate;
 pub mod page;
 pub mod promote;
+pub mod prune;
 pub mod rollback;
 pub mod verify;
 pub mod withdraw;

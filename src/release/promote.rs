@@ -17,7 +17,7 @@ use super::gate::{self, Check, Evidence};
 use crate::aws::Region;
 use crate::aws::ec2::ImageState;
 use crate::channels::settings::{self, known};
-use crate::channels::store::Entered;
+use crate::channels::store::{EnterError, Entered};
 use crate::channels::{Channel, Entry, Stay};
 use crate::interrupt::Stop;
 use crate::publish::manifest::{ReleaseManifest, State};
@@ -245,7 +245,7 @@ async fn preview(
 }
 
 /// Regions where a release's AMI cannot be launched, and what it is there. All are asked at once.
-async fn unavailable(
+pub(super) async fn unavailable(
     desk: &Desk<'_>,
     manifest: &ReleaseManifest,
 ) -> Result<BTreeMap<Region, String>, ReleaseError> {
@@ -287,14 +287,7 @@ async fn move_in(
         .store
         .enter(&asked.channel, &asked.release, &entry)
         .await;
-    let entered = entered.map_err(|error| match error.may_be_done {
-        false => ReleaseError::Store(error.source),
-        true => ReleaseError::Unanswered {
-            release: asked.release.clone(),
-            channel: asked.channel.clone(),
-            source: error.source,
-        },
-    })?;
+    let entered = entered.map_err(|error| unanswered(error, &asked.release, &asked.channel))?;
     let before = match entered {
         Entered::Now { before } => before,
         // Whoever held no lease brought it in meanwhile: it is there.
@@ -302,6 +295,18 @@ async fn move_in(
     };
     catalog::refresh(desk).await?;
     Ok(promoted(Preview { before, ..preview }, true))
+}
+
+/// Why a channel was not written, or may have been.
+pub(super) fn unanswered(error: EnterError, release: &ReleaseId, channel: &str) -> ReleaseError {
+    match error.may_be_done {
+        false => ReleaseError::Store(error.source),
+        true => ReleaseError::Unanswered {
+            release: release.clone(),
+            channel: channel.to_owned(),
+            source: error.source,
+        },
+    }
 }
 
 /// A release that is in the channel already: an earlier run may have been cut off after that.

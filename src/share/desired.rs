@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 use super::customers::Customer;
 use super::policy::User;
 use crate::aws::ec2::Party;
-use crate::aws::{AmiId, KeyArn, Region, RoleArn, SnapshotId};
+use crate::aws::{AccountId, AmiId, KeyArn, Region, RoleArn, SnapshotId};
 use crate::channels::{Channel, Stay};
 use crate::publish::manifest::ReleaseManifest;
 use crate::publish::release::ReleaseId;
@@ -99,6 +99,7 @@ pub fn desired(customers: &[Customer], known: Known<'_>, now: OffsetDateTime) ->
         channels, releases, ..
     } = known;
     let mut desired = Desired::default();
+    let named: BTreeSet<&AccountId> = customers.iter().flat_map(|one| &one.accounts).collect();
     for customer in customers {
         let has_channel = |channel: &Channel| customer.channels.contains(&channel.channel);
         if !channels.iter().any(has_channel) {
@@ -106,7 +107,7 @@ pub fn desired(customers: &[Customer], known: Known<'_>, now: OffsetDateTime) ->
         }
         for release in releases_of(customer, channels, now) {
             match releases.get(release) {
-                Some(manifest) => desired.give(customer, manifest),
+                Some(manifest) => desired.give(customer, manifest, &named),
                 None => desired.lack(customer, release, known.regions),
             }
         }
@@ -155,7 +156,12 @@ impl Desired {
         });
     }
 
-    fn give(&mut self, customer: &Customer, manifest: &ReleaseManifest) {
+    fn give(
+        &mut self,
+        customer: &Customer,
+        manifest: &ReleaseManifest,
+        named: &BTreeSet<&AccountId>,
+    ) {
         let release = &manifest.release;
         for (region, place) in &manifest.regions {
             if !customer.is_in(region) {
@@ -166,7 +172,11 @@ impl Desired {
                 continue;
             };
             let here = self.regions.entry(region.clone()).or_default();
-            here.give(customer, release, ami, place.snapshot.as_ref());
+            let parties = customer
+                .parties()
+                .filter(|party| keeps(manifest, region, party, named));
+            let parties: BTreeSet<Party> = parties.collect();
+            here.give(customer, (release, parties), ami, place.snapshot.as_ref());
             here.give_key(customer, release, &place.key);
         }
         for region in customer.regions.iter().flatten() {
@@ -177,23 +187,48 @@ impl Desired {
     }
 }
 
+/// Whether somebody is to be able to launch a release: one that was withdrawn, only who runs it. Who
+/// runs it and is named nowhere has it by an organization or a unit.
+fn keeps(
+    manifest: &ReleaseManifest,
+    region: &Region,
+    party: &Party,
+    named: &BTreeSet<&AccountId>,
+) -> bool {
+    let withdrawn = manifest.withdrawn.as_ref();
+    let running = withdrawn.and_then(|withdrawn| withdrawn.running.as_ref()?.get(region));
+    let Some(running) = running else {
+        return true;
+    };
+    match party {
+        Party::Account(account) => running.contains(account),
+        _ => running.iter().any(|account| !named.contains(account)),
+    }
+}
+
 impl DesiredRegion {
     fn give(
         &mut self,
         customer: &Customer,
-        release: &ReleaseId,
+        (release, parties): (&ReleaseId, BTreeSet<Party>),
         ami: &AmiId,
         snapshot: Option<&SnapshotId>,
     ) {
+        if parties.is_empty() {
+            return;
+        }
         let image = self.images.entry(ami.clone()).or_insert(DesiredImage {
             release: release.clone(),
             launch: BTreeSet::new(),
         });
-        image.launch.extend(customer.parties());
         if let Some(snapshot) = snapshot.filter(|_| customer.copy) {
             let copiers = self.snapshots.entry(snapshot.clone()).or_default();
-            copiers.extend(customer.accounts.iter().cloned().map(Party::Account));
+            let accounts = parties
+                .iter()
+                .filter(|party| matches!(party, Party::Account(_)));
+            copiers.extend(accounts.cloned());
         }
+        image.launch.extend(parties);
     }
 
     /// An account that roles are named of gets the key through these alone.

@@ -15,6 +15,7 @@ use crate::causes::chain;
 use crate::channels::settings::ChannelNameError;
 use crate::config::ConfigError;
 use crate::diff::load::LoadError;
+use crate::diff::secdb::load::SecdbError;
 use crate::image::install::InstallError;
 use crate::image::manifest::ManifestError;
 use crate::list::ListError;
@@ -24,10 +25,13 @@ use crate::profile::ProfileError;
 use crate::publish::PublishError;
 use crate::publish::complete::SettingsError;
 use crate::release::error::ReleaseError;
+use crate::release::prune::error::PruneError;
+use crate::release::verify::VerifyError;
 use crate::sandbox::SandboxError;
 use crate::sandbox::server::EnvironmentError;
 use crate::share::customers::error::EditError;
 use crate::share::error::ShareError;
+use crate::sign::SignError;
 use crate::vm::VmError;
 use crate::{diff, publish};
 
@@ -209,6 +213,16 @@ impl From<diff::subject::SubjectError> for Failure {
     }
 }
 
+impl From<SignError> for Failure {
+    fn from(error: SignError) -> Failure {
+        let advice = Some(error.advice());
+        match error.is_bad_input() {
+            true => Failure::bad_input(error, advice),
+            false => Failure::failed(error, advice),
+        }
+    }
+}
+
 impl From<ChannelNameError> for Failure {
     fn from(error: ChannelNameError) -> Failure {
         let advice = error.advice();
@@ -237,8 +251,11 @@ from_errors!(
     ListError,
     LoadError,
     NightlyError,
-    PublishError,
     ReleaseError,
+    VerifyError,
+    PruneError,
+    PublishError,
+    SecdbError,
     ShareError
 );
 

@@ -1,5 +1,6 @@
 //! Every integration test in one binary: each binary would link the whole program again.
 
+mod diff;
 mod install;
 mod instance_build;
 mod list;

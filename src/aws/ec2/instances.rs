@@ -17,7 +17,7 @@ use super::{Ec2, PAGE, filter, specification, tags_from, unless_missing};
 use crate::aws::error::{AwsError, Kind};
 use crate::aws::names::{AmiId, InstanceId, KeyArn, SubnetId, VolumeId};
 use crate::aws::retry::Call;
-use crate::aws::tags::Tags;
+use crate::aws::tags::{self, Tags};
 
 /// An instance, as DescribeInstances shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -277,6 +277,16 @@ impl Ec2 {
     ) -> Result<Vec<Instance>, AwsError> {
         let filter = filter(format!("tag:{key}"), [value]);
         self.instances_with(format!("{key}={value}"), filter).await
+    }
+
+    /// The account's instances of builds, of whatever state.
+    ///
+    /// # Errors
+    /// Those of DescribeInstances.
+    pub async fn instances_of_builds(&self) -> Result<Vec<Instance>, AwsError> {
+        let filter = filter("tag-key", [tags::BUILD]);
+        self.instances_with("instances of builds".to_owned(), filter)
+            .await
     }
 
     /// The account's instances that were launched with that client token, of whatever state: one at

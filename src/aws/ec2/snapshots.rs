@@ -107,6 +107,24 @@ impl Ec2 {
         self.own_snapshots(release, filter).await
     }
 
+    /// The account's own snapshots that belong to releases.
+    ///
+    /// # Errors
+    /// Those of DescribeSnapshots.
+    pub async fn snapshots_of_releases(&self) -> Result<Vec<Snapshot>, AwsError> {
+        let tagged = filter("tag-key", [tags::RELEASE]);
+        self.own_snapshots("snapshots of releases", tagged).await
+    }
+
+    /// The account's own snapshots that builds on instances made.
+    ///
+    /// # Errors
+    /// Those of DescribeSnapshots.
+    pub async fn snapshots_of_builds(&self) -> Result<Vec<Snapshot>, AwsError> {
+        let tagged = filter("tag-key", [tags::BUILD]);
+        self.own_snapshots("snapshots of builds", tagged).await
+    }
+
     pub(super) async fn own_snapshots(
         &self,
         what: &str,

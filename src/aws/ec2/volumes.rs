@@ -12,7 +12,7 @@ use super::{Ec2, PAGE, Snapshot, filter, specification, tags_from, unless_missin
 use crate::aws::error::AwsError;
 use crate::aws::names::{InstanceId, KeyArn, SnapshotId, VolumeId};
 use crate::aws::retry::Call;
-use crate::aws::tags::Tags;
+use crate::aws::tags::{self, Tags};
 
 /// A volume, as DescribeVolumes shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,8 +102,16 @@ impl Ec2 {
     /// # Errors
     /// Those of DescribeVolumes.
     pub async fn volumes_tagged(&self, key: &str, value: &str) -> Result<Vec<Volume>, AwsError> {
-        let call = Call::new("ec2:DescribeVolumes", format!("{key}={value}"));
         let filter = filter(format!("tag:{key}"), [value]);
+        self.volumes_with(format!("{key}={value}"), filter).await
+    }
+
+    async fn volumes_with(
+        &self,
+        what: String,
+        filter: types::Filter,
+    ) -> Result<Vec<Volume>, AwsError> {
+        let call = Call::new("ec2:DescribeVolumes", what);
         let request = self.client.describe_volumes();
         let request = request.filters(filter).max_results(PAGE);
         let ask = |token| request.clone().set_next_token(token).send();
@@ -115,6 +123,16 @@ impl Ec2 {
             volumes.extend(self.volumes(&call, page.volumes())?);
         }
         Ok(volumes)
+    }
+
+    /// The account's volumes of builds.
+    ///
+    /// # Errors
+    /// Those of DescribeVolumes.
+    pub async fn volumes_of_builds(&self) -> Result<Vec<Volume>, AwsError> {
+        let filter = filter("tag-key", [tags::BUILD]);
+        self.volumes_with("volumes of builds".to_owned(), filter)
+            .await
     }
 
     /// Deletes a volume. One that is not there is no error.

@@ -41,11 +41,13 @@ impl DiskImage {
             .unwrap_or_else(|_| Err(self.broken("/", "the reader has given up")))?;
         found.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
         let partitions = self.hash(&mut found)?;
+        let mut entries: Vec<Entry> = found.into_iter().map(|found| found.entry).collect();
+        self.tell_owners(&mut entries);
         Ok(Contents {
             schema: SCHEMA,
             partitions,
             used: self.used,
-            entries: found.into_iter().map(|found| found.entry).collect(),
+            entries,
         })
     }
 
@@ -272,6 +274,7 @@ fn entry(path: String, kind: EntryKind, metadata: &ext4_view::Metadata) -> Entry
         size: (kind == EntryKind::File).then(|| metadata.len()),
         sha256: None,
         target: None,
+        package: None,
     }
 }
 

@@ -32,7 +32,7 @@ pub fn source(line: &Line, source: &Source) -> String {
 }
 
 /// The releases that manifests are there of; what else lies there is not ours to judge.
-fn releases<'a>(keys: impl Iterator<Item = &'a str>) -> BTreeSet<ReleaseId> {
+pub fn releases<'a>(keys: impl Iterator<Item = &'a str>) -> BTreeSet<ReleaseId> {
     let id = |key: &'a str| {
         let path = key.strip_prefix("releases/")?;
         path.strip_suffix("/manifest.json")?.parse().ok()

@@ -61,6 +61,7 @@ pub(in crate::publish) fn manifest(release: &ReleaseId, source: &Source) -> Rele
         origin: None,
         tested: None,
         withdrawn: None,
+        retired: None,
     }
 }
 

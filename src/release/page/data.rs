@@ -200,6 +200,25 @@ pub enum Condition {
     },
 }
 
+impl Condition {
+    /// One word for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Condition::Good => "good",
+            Condition::Deprecated { .. } => "deprecated",
+            Condition::Withdrawn { .. } => "withdrawn",
+        }
+    }
+
+    /// Why it is not good, if that was said.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Condition::Good => None,
+            Condition::Deprecated { reason } | Condition::Withdrawn { reason } => reason.as_deref(),
+        }
+    }
+}
+
 /// What a release is in a Region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PagePlace {

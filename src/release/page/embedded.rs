@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::data::{Condition, PageData, PagePackage, PageRelease};
+use super::data::{PageData, PagePackage, PageRelease};
 use crate::aws::{AmiId, Region};
 use crate::list::format::words;
 use crate::publish::release::ReleaseId;
 
 #[derive(Serialize)]
 struct Embedded<'a> {
-    publisher: &'a str,
     account: String,
+    catalog: &'a str,
     /// Every package once: most are in every release.
     packages: Vec<&'a PagePackage>,
     releases: BTreeMap<&'a ReleaseId, Release<'a>>,
@@ -28,7 +28,8 @@ struct Release<'a> {
     mapping: String,
     /// The channel that is most proven of those that it is in.
     channel: Option<&'a str>,
-    deprecated: bool,
+    /// `good`, `deprecated` or `withdrawn`.
+    condition: &'static str,
     signed: bool,
     regions: BTreeMap<&'a Region, &'a AmiId>,
     /// Positions in `packages`.
@@ -50,8 +51,8 @@ pub fn json(data: &PageData) -> String {
     }
     let releases = data.releases.iter();
     let embedded = Embedded {
-        publisher: &data.publisher,
         account: data.account.to_string(),
+        catalog: &data.catalog,
         releases: releases
             .map(|(id, of)| (id, release(id, of, data, &positions)))
             .collect(),
@@ -90,10 +91,16 @@ fn release<'a>(
         name: &of.name,
         mapping: words(&format!("{}-{}", line.profile, line.arch)),
         channel: holds.next().map(|channel| channel.name.as_str()),
-        deprecated: of.condition != Condition::Good,
+        condition: of.condition.as_str(),
         signed: of.signed,
-        regions: regions.map(|(region, place)| (region, &place.ami)).collect(),
-        packages: of.packages.iter().map(|package| positions[package]).collect(),
+        regions: regions
+            .map(|(region, place)| (region, &place.ami))
+            .collect(),
+        packages: of
+            .packages
+            .iter()
+            .map(|package| positions[package])
+            .collect(),
         words: found_by(id, of, data),
     }
 }
@@ -101,7 +108,9 @@ fn release<'a>(
 fn found_by(id: &ReleaseId, of: &PageRelease, data: &PageData) -> String {
     let stays = data.channels.iter().flat_map(|channel| &channel.stays);
     let changes = stays.filter(|stay| stay.release == *id);
-    let fixed = changes.filter_map(|stay| stay.changes.as_ref()).flat_map(|one| &one.fixed);
+    let fixed = changes
+        .filter_map(|stay| stay.changes.as_ref())
+        .flat_map(|one| &one.fixed);
     let mut words: Vec<&str> = Vec::new();
     words.extend(of.sha256.as_deref());
     words.extend(of.kernel.as_deref());

@@ -7,13 +7,15 @@
 //! | part | subject |
 //! |---|---|
 //! | [`data`] | what the page is made from |
-//! | `view` | the same in the order and in the words that people read |
+//! | `view`, `changes`, `words` | the same in the order and in the words that people read |
 //! | `embedded` | what the script works with |
 //! | `page.html.tera`, `page.css`, `page.js` | the page |
 
+mod changes;
 pub mod data;
 mod embedded;
 mod view;
+mod words;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;

@@ -195,6 +195,8 @@
 
   /* ---- A release: what to paste, and its packages ---- */
   const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+  // In Terraform's strings, two more pairs of characters mean something than in JSON's.
+  const hcl = (text) => JSON.stringify(text).replaceAll("${", () => "$${").replaceAll("%{", "%%{");
   const ways = (data, id, region) => {
     const of = data.releases[id];
     const ami = of.regions[region];
@@ -216,12 +218,12 @@
         name: "Terraform",
         words: "As values for a variable, or looked up by owner and name.",
         text: ["# alpine-ami.auto.tfvars", "alpine_ami = {",
-          ...regions.map(([name, one]) => `  ${JSON.stringify(name)} = { ${JSON.stringify(line)} = ${JSON.stringify(one)} }`),
+          ...regions.map(([name, one]) => `  ${hcl(name)} = { ${hcl(line)} = ${hcl(one)} }`),
           "}", "", "# main.tf", "variable \"alpine_ami\" {", "  type = map(map(string))", "}", "",
-          `# image_id = var.alpine_ami[${JSON.stringify(region)}][${JSON.stringify(line)}]`, "",
-          "# or without the variable:", `data "aws_ami" "${word}" {`, `  owners = [${JSON.stringify(data.account)}]`,
-          ...(of.deprecated ? ["  include_deprecated = true"] : []),
-          "  filter {", "    name   = \"name\"", `    values = [${JSON.stringify(of.name)}]`, "  }", "}"].join("\n"),
+          `# image_id = var.alpine_ami[${hcl(region)}][${hcl(line)}]`, "",
+          "# or without the variable:", `data "aws_ami" "${word}" {`, `  owners = [${hcl(data.account)}]`,
+          ...(of.condition === "deprecated" ? ["  include_deprecated = true"] : []),
+          "  filter {", "    name   = \"name\"", `    values = [${hcl(of.name)}]`, "  }", "}"].join("\n"),
       },
       {
         name: "AWS CLI",
@@ -236,7 +238,8 @@
         words: `Prints the id of what is in ${of.channel} at the time, for scripts that follow the channel.`,
         text: ["alpine-ami list \\", `  --publisher ${quoted(data.account)} \\`, `  --profile ${quoted(of.profile)} \\`,
           `  --version ${quoted(of.version)} \\`, `  --arch ${quoted(of.arch)} \\`,
-          `  --channel ${quoted(of.channel)} \\`, `  --region ${quoted(region)} \\`, "  --id"].join("\n"),
+          `  --channel ${quoted(of.channel)} \\`, `  --catalog ${quoted(data.catalog)} \\`,
+          `  --region ${quoted(region)} \\`, "  --id"].join("\n"),
       });
     }
     return found;
@@ -252,6 +255,8 @@
     [panel.id, select.id] = [`panel-${id}`, `region-${id}`];
     label.htmlFor = select.id;
     label.textContent = "Region";
+    // Nobody is to be helped into what was taken back; whose it was can still be checked.
+    one("section", place).hidden = data.releases[id].condition === "withdrawn";
     select.append(...names.map((name) => make("option", name)));
     let current = recall("way");
 

@@ -218,7 +218,7 @@ pub fn hostile() -> PageData {
     );
     catalog.condition(
         id,
-        Condition::Withdrawn {
+        Condition::Deprecated {
             reason: Some(evil.to_owned()),
         },
     );

@@ -395,6 +395,7 @@ pub fn manifest(scan: &Scan) -> Manifest {
             size: 1,
             installed_size: 1,
             license: "GPL-2.0-only".to_owned(),
+            origin: None,
         }],
         boot_packages: Vec::new(),
         left_out: Vec::new(),

@@ -1,7 +1,7 @@
 //! The worker of a build instance, on this machine: a loop device for the volume, a small server
 //! for the bucket.
 
-mod bucket;
+pub mod bucket;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
