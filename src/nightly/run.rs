@@ -154,6 +154,7 @@ async fn open(night: &Night<'_>, orders: &[Order]) -> Result<Shop, NightlyError>
         publisher: (*publisher).clone(),
         sources: night.sources.clone(),
         limit: Semaphore::new(terms.jobs),
+        secdb: config.diff.secdb.clone(),
         out: night.out.clone(),
         force: night.force,
         program: night.program.clone(),
