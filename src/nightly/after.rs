@@ -9,15 +9,15 @@ use super::report::{Outcome, Step, StepOutcome};
 use super::run::Night;
 use crate::aws::Aws;
 use crate::interrupt::Stop;
+use crate::publish::complete::Publisher;
 use crate::publish::progress::Progress;
 use crate::publish::release::ReleaseId;
 use crate::release::desk::Desk;
 use crate::release::error::ReleaseError;
-use crate::release::promote::{Promotion, promote};
-use crate::release::prune::act::Proposal;
-use crate::release::prune::{self, text};
+use crate::release::promote::{Preview, Promotion, promote};
+use crate::release::prune;
+use crate::release::prune::act::{Proposal, prune};
 use crate::share::apply::apply;
-use crate::share::customers::Customer;
 use crate::share::error::ShareError;
 use crate::share::survey::{Job, read_customers};
 
@@ -51,10 +51,6 @@ fn skipped(why: impl Into<String>) -> StepOutcome {
     StepOutcome::Skipped { why: why.into() }
 }
 
-fn customers(night: &Night<'_>) -> Result<Vec<Customer>, ShareError> {
-    read_customers(night.publisher, &night.config.share, night.channels)
-}
-
 /// Gives customers what they are to get, and takes what they are not to have any more: dates pass,
 /// also on days without a new release.
 pub(super) async fn share_once(
@@ -65,17 +61,18 @@ pub(super) async fn share_once(
         return Ok(skipped("nightly.share is false"));
     }
     let settings = &night.config.share;
-    let customers = match customers(night) {
+    let customers = match read_customers(night.publisher, settings, night.channels) {
         Err(ShareError::Read { path, source }) if source.kind() == io::ErrorKind::NotFound => {
             return Ok(skipped(format!("there is no {}", path.display())));
         }
         customers => customers?,
     };
+    let Publisher { home, .. } = night.publisher;
     night.ui.progress("sharing");
     let aws = tokio::select! {
         biased;
         how = stop.told() => return Err(StepError::Interrupted(how)),
-        aws = Aws::connect(&night.config.aws, "share", &night.publisher.home) => aws?,
+        aws = Aws::connect(&night.config.aws, "share", home) => aws?,
     };
     let job = Job {
         publisher: night.publisher,
@@ -103,11 +100,12 @@ pub(super) async fn promote_one(
     mut stop: Stop,
 ) -> Result<StepOutcome, StepError> {
     let channel = &night.terms.channel;
+    let home = &night.publisher.home;
     let progress = Progress::default();
     let aws = tokio::select! {
         biased;
         how = stop.told() => return Err(StepError::Interrupted(how)),
-        aws = Aws::connect(&night.config.aws, "promote", &night.publisher.home) => aws?,
+        aws = Aws::connect(&night.config.aws, "promote", home) => aws?,
     };
     let desk = tokio::select! {
         biased;
@@ -121,13 +119,9 @@ pub(super) async fn promote_one(
         approved_by: None,
         dry_run: false,
     };
-    match Box::pin(promote(&desk, &asked, stop, |_| {})).await {
-        Ok(_) => {
-            night
-                .ui
-                .progress(&format!("{release} has come into {channel}"));
-            Ok(StepOutcome::Done)
-        }
+    let show = |preview: &Preview| night.ui.progress(preview.text().trim_end());
+    match promote(&desk, &asked, stop, show).await {
+        Ok(_) => Ok(StepOutcome::Done),
         Err(ReleaseError::Already { .. }) => Ok(skipped(format!("it is in {channel} already"))),
         Err(error) => Err(error.into()),
     }
@@ -147,7 +141,7 @@ pub(super) async fn promoted(
     }
 }
 
-/// Retires what is too old.
+/// Retires what is too old, and sweeps what dead runs left.
 pub(super) async fn prune_once(
     night: &Night<'_>,
     mut stop: Stop,
@@ -155,17 +149,20 @@ pub(super) async fn prune_once(
     if !night.terms.prune {
         return Ok(skipped("nightly.prune is false"));
     }
-    let aws = tokio::select! {
-        biased;
-        how = stop.told() => return Err(StepError::Interrupted(how)),
-        aws = Aws::connect(&night.config.aws, "prune", &night.publisher.home) => aws?,
-    };
-    let customers = match customers(night) {
+    let customers = match read_customers(night.publisher, &night.config.share, night.channels) {
         Err(ShareError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Vec::new()
         }
+        // It is not known for how long customers keep what they have.
         customers => customers?,
     };
+    let home = &night.publisher.home;
+    let aws = tokio::select! {
+        biased;
+        how = stop.told() => return Err(StepError::Interrupted(how)),
+        aws = Aws::connect(&night.config.aws, "prune", home) => aws?,
+    };
+    night.ui.progress("pruning");
     let job = prune::Job {
         publisher: night.publisher,
         aws: &aws,
@@ -177,13 +174,13 @@ pub(super) async fn prune_once(
     };
     let show = |plan: &Proposal| {
         if plan.has_work() {
-            night.ui.progress(text::proposal(plan).trim_end());
+            night.ui.progress(prune::text::proposal(plan).trim_end());
         }
     };
-    let pruned = Box::pin(prune::act::prune(&job, true, stop, show)).await?;
-    match (&pruned.failed[..], pruned.changed) {
-        ([], true) => Ok(StepOutcome::Done),
-        ([], false) => Ok(skipped("nothing is old enough")),
-        (failed, _) => Err(StepError::NotPruned(failed.to_vec())),
+    let pruned = prune(&job, true, stop, show).await?;
+    match StepError::of_prune(&pruned) {
+        Some(error) => Err(error),
+        None if pruned.changed => Ok(StepOutcome::Done),
+        None => Ok(skipped("nothing is too old")),
     }
 }

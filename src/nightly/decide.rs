@@ -91,11 +91,11 @@ impl Seen {
     }
 }
 
-/// Whether a release needs no test before it comes into a channel, because nothing here could test
-/// it: the image is in a snapshot. An image file is tested before it is published, but a release
-/// does not say so.
+/// Whether a release needs no more test before it comes into a channel: it says that its image has
+/// passed one, or nothing here could test it, because the image is in a snapshot.
 fn is_proven(manifest: &ReleaseManifest) -> bool {
-    !matches!(manifest.source, Source::Image { .. })
+    let has_passed = manifest.tested.as_ref().is_some_and(|tested| tested.passed);
+    has_passed || !matches!(manifest.source, Source::Image { .. })
 }
 
 /// What is to be done for an image.

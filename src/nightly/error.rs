@@ -16,10 +16,10 @@ use crate::publish::outcome::Outcome;
 use crate::publish::release::ReleaseId;
 use crate::publish::subject::SubjectError;
 use crate::release::error::ReleaseError;
+use crate::release::prune::act::Pruned;
 use crate::release::prune::error::{PruneError, Trouble};
 use crate::share::apply::Applied;
 use crate::share::error::ShareError;
-use crate::sign::SignError;
 use crate::vm::VmError;
 
 /// Why an unattended run could not begin. Nothing was made.
@@ -37,15 +37,15 @@ pub enum NightlyError {
     /// The publisher's bucket cannot be used.
     #[error(transparent)]
     Bucket(#[from] BucketError),
+    /// The channel, or the key that signs it, cannot be used.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
     /// There is no place for build instances.
     #[error(transparent)]
     Site(#[from] InstanceBuildError),
     /// Nothing can be fetched.
     #[error(transparent)]
     Packages(#[from] PackagesError),
-    /// The key that signs releases cannot be used.
-    #[error(transparent)]
-    Sign(#[from] SignError),
     /// Told to stop.
     #[error("{0}; nothing was begun")]
     Interrupted(&'static str),
@@ -58,8 +58,8 @@ impl NightlyError {
             NightlyError::Settings(error) => Some(error.advice()),
             NightlyError::Plan(error) => error.advice(),
             NightlyError::Aws(error) => Some(error.advice()),
-            NightlyError::Sign(error) => Some(error.advice()),
             NightlyError::Bucket(error) => error.advice(),
+            NightlyError::Release(error) => error.advice(),
             NightlyError::Site(error) => error.advice(),
             NightlyError::Packages(error) => error.advice(),
             NightlyError::Interrupted(_) => Some("run the same command again".to_owned()),
@@ -74,6 +74,7 @@ impl NightlyError {
                 error,
                 BucketError::Missing { .. } | BucketError::Elsewhere { .. }
             ),
+            NightlyError::Release(error) => error.is_bad_input(),
             NightlyError::Site(error) => error.is_bad_input(),
             _ => false,
         }
@@ -107,6 +108,14 @@ pub(super) enum StepError {
     /// There is no report of a test.
     #[error(transparent)]
     Vm(#[from] VmError),
+    /// That it was tested could not be written down.
+    #[error("cannot write {path}: {source}")]
+    Keep {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The image is not what it should be.
     #[error("under {firmware}: {}", .failures.join("; "))]
     NotPassed {
@@ -153,7 +162,7 @@ pub(super) enum StepError {
     /// Retiring what is too old.
     #[error(transparent)]
     Prune(#[from] PruneError),
-    /// Some of it could not be retired.
+    /// Not all that is too old is retired.
     #[error("pruning is not complete:{}", troubles(.0))]
     NotPruned(Vec<Trouble>),
     /// Told to stop.
@@ -197,6 +206,12 @@ impl StepError {
         (missing > 0).then_some(StepError::Missing(missing))
     }
 
+    /// A pruning that came to this, if it is not complete.
+    pub(super) fn of_prune(pruned: &Pruned) -> Option<StepError> {
+        let failed = &pruned.failed;
+        (!failed.is_empty()).then(|| StepError::NotPruned(failed.clone()))
+    }
+
     /// What to do next.
     pub(super) fn advice(&self) -> Option<String> {
         const AGAIN: &str = "run it again: it does only what is missing";
@@ -211,6 +226,9 @@ impl StepError {
             StepError::Build(error) => error.advice(),
             StepError::Instance(error) => error.advice(),
             StepError::Vm(error) => error.advice(),
+            StepError::Keep { .. } => {
+                Some("name a folder that can be written with --out".to_owned())
+            }
             StepError::NotPassed { console, .. } => Some(format!(
                 "nothing was published; the console is in {}, and `alpine-ami test` shows all of the report",
                 console.display()
@@ -227,9 +245,8 @@ impl StepError {
             StepError::Promote(error) => error.advice(),
             StepError::Prune(error) => error.advice(),
             StepError::NotPruned(failed) => {
-                let advice: Vec<String> =
-                    failed.iter().filter_map(|one| one.advice.clone()).collect();
-                Some(all(&advice, AGAIN))
+                let advice = failed.iter().filter_map(|one| one.advice.clone());
+                Some(all(&advice.collect::<Vec<_>>(), AGAIN))
             }
             StepError::Interrupted(_) => Some("run it again: it goes on from there".to_owned()),
         }
@@ -247,13 +264,23 @@ fn all(advice: &[String], again: &str) -> String {
 }
 
 fn troubles(failed: &[Trouble]) -> String {
-    let lines = failed.iter().map(|trouble| {
-        let region = trouble.region.as_ref().map(ToString::to_string);
-        let release = trouble.release.as_ref().map(ToString::to_string);
-        let place: Vec<String> = [region, release].into_iter().flatten().collect();
-        format!("\n  {}: {}", place.join(", "), trouble.error)
-    });
-    lines.collect()
+    let mut text = String::new();
+    for Trouble {
+        region,
+        release,
+        error,
+        ..
+    } in failed
+    {
+        text.push_str("\n  ");
+        let region = region.as_ref().map(ToString::to_string);
+        let release = release.as_ref().map(ToString::to_string);
+        for place in [region, release].into_iter().flatten() {
+            text.push_str(&format!("{place}: "));
+        }
+        text.push_str(error);
+    }
+    text
 }
 
 fn list(regions: &[(Region, String)]) -> String {

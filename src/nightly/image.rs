@@ -19,7 +19,6 @@ use crate::aws::{Aws, Region};
 use crate::builder::ec2::run::Tell;
 use crate::builder::packages::{Indexes, of_checksums};
 use crate::channels::Channel;
-use crate::image::manifest::Manifest as ImageManifest;
 use crate::interrupt::Stop;
 use crate::plan::{Plan, PlanError, SourceOverrides, Sources};
 use crate::publish::bucket::{Bucket, BucketError};
@@ -58,6 +57,8 @@ pub(super) struct Shop {
     pub sources: SourceOverrides,
     /// Images at once.
     pub limit: Semaphore,
+    /// Alpine's security databases.
+    pub secdb: Vec<String>,
     /// The folder for images.
     pub out: PathBuf,
     /// Whether images are built though nothing changed.
@@ -158,7 +159,7 @@ impl Image {
                 self.tell(&format!("finishing {release}"));
                 let why = format!("{release} is it");
                 self.ledger.skip(&[Step::Build, Step::Test], &why);
-                Box::pin(self.publish(Named::Release(release), &locked, None)).await
+                Box::pin(self.publish(Named::Release(release), &locked)).await
             }
             Decision::Build(why) => {
                 self.tell(&format!("building it: {why}"));
@@ -223,7 +224,7 @@ impl Image {
             self.stop.clone(),
         ));
         self.ledger.step(Step::Test, booted).await?;
-        self.publish(Named::Folder(out), locked, Some(&image)).await
+        self.publish(Named::Folder(out), locked).await
     }
 
     /// For what goes on, and for what people must know.
@@ -239,7 +240,6 @@ impl Image {
         &mut self,
         named: Named,
         locked: &Locked,
-        image: Option<&ImageManifest>,
     ) -> Result<Option<ReleaseId>, Failed> {
         let shop = Arc::clone(&self.shop);
         let mut came_to = None;
@@ -258,23 +258,22 @@ impl Image {
         };
         let result = self.ledger.step(Step::Publish, published).await;
         if let Some(outcome) = &came_to {
-            self.note(outcome, locked, image);
+            self.note(outcome, locked).await;
         }
         result?;
         Ok(came_to.map(|outcome| outcome.release))
     }
 
     /// What is reported of a release.
-    fn note(&mut self, outcome: &Outcome, locked: &Locked, image: Option<&ImageManifest>) {
-        let report = &mut self.ledger.report;
+    async fn note(&mut self, outcome: &Outcome, locked: &Locked) {
         let is_other = |manifest: &&ReleaseManifest| {
             manifest.release != outcome.release && manifest.state == State::Published
         };
         let previous = locked.manifests.iter().find(is_other);
-        report.previous = previous.map(|manifest| manifest.release.clone());
-        let before = previous.and_then(|manifest| manifest.image.as_ref());
-        if let (Some(before), Some(image)) = (before, image) {
-            report.changes = changes::in_a_line(before, image);
+        let report = &mut self.ledger.report;
+        if let Some(before) = previous {
+            report.previous = Some(before.release.clone());
+            report.changes = changes::since(&self.shop, before, &outcome.release).await;
         }
         report.release = Some(outcome.release.clone());
         let amis = outcome.regions.iter();

@@ -19,7 +19,6 @@ use crate::apk::store::Store;
 use crate::arch::Arch;
 use crate::aws::Aws;
 use crate::builder::packages::PackagesError;
-use crate::channels::{Channel, store};
 use crate::config::Config;
 use crate::image::jail;
 use crate::interrupt::Stop;
@@ -28,7 +27,9 @@ use crate::profile::{Library, ProfileError, ProfileSource};
 use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::holder::new_run_id;
-use crate::sign::Signer;
+use crate::publish::progress::Progress;
+use crate::release::desk::Desk;
+use crate::release::error::ReleaseError;
 use crate::ui::Ui;
 
 /// What an unattended run is told.
@@ -140,19 +141,21 @@ async fn open(night: &Night<'_>, orders: &[Order]) -> Result<Shop, NightlyError>
     } = publisher;
     let bucket = Bucket::new(&aws, home, bucket, prefix);
     bucket.check().await?;
+    let progress = Progress::default();
+    let desk = Desk::open(config, publisher, &aws, &progress).await?;
+    let channel = desk.store.read(&terms.channel).await;
     let archs: BTreeSet<Arch> = orders.iter().map(|order| order.arch).collect();
     let program = night.program.clone();
     Ok(Shop {
-        channel: store::find(&bucket, &terms.channel)
-            .await?
-            .unwrap_or_else(|| Channel::empty(&terms.channel)),
-        signer: Signer::open(&config.signing, &aws, &publisher.home).await?,
+        channel: channel.map_err(ReleaseError::from)?,
+        signer: desk.store.signer.clone(),
         profiles: config.own_profiles().to_owned(),
         builder: Builder::open(terms.on, config, publisher, program, &archs).await?,
         fetcher: Fetcher::new(Store::of_user()).map_err(PackagesError::from)?,
         publisher: (*publisher).clone(),
         sources: night.sources.clone(),
         limit: Semaphore::new(terms.jobs),
+        secdb: config.diff.secdb.clone(),
         out: night.out.clone(),
         force: night.force,
         program: night.program.clone(),

@@ -52,10 +52,12 @@ pub(super) async fn boot(
             how = stop.told() => return Err(StepError::Interrupted(how)),
             report = test_image(&test) => report?,
         };
+        // The release says it, and gates ask for it.
         let tested = Tested::of(&report, &image.image.sha256, OffsetDateTime::now_utc());
-        if let Err(error) = tested.write(folder) {
-            tracing::warn!("the test is not kept: cannot write {TEST}: {error}");
-        }
+        tested.write(folder).map_err(|source| StepError::Keep {
+            path: folder.join(TEST),
+            source,
+        })?;
         if !report.passed {
             return Err(StepError::NotPassed {
                 firmware: *firmware,

@@ -250,10 +250,10 @@ from_errors!(
     InstanceBuildError,
     ListError,
     LoadError,
+    NightlyError,
     ReleaseError,
     VerifyError,
     PruneError,
-    NightlyError,
     PublishError,
     SecdbError,
     ShareError

@@ -108,6 +108,8 @@ fn channel(name: &str, entries: &[(&ReleaseId, i64)]) -> Channel {
             at: ago(*days),
             by: "me".to_owned(),
             reason: None,
+            approved_by: None,
+            in_place_of: None,
         };
         channel = channel.with(release, entry).expect("another one").0;
     }
@@ -587,6 +589,8 @@ fn history(random: &mut fastrand::Rng) -> (Seen, PruneSettings) {
                 at: ago(-days),
                 by: "me".to_owned(),
                 reason: None,
+                approved_by: None,
+                in_place_of: None,
             };
             all = all.with(&release, entry).map_or(all, |(next, _)| next);
         }
