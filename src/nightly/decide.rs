@@ -297,7 +297,8 @@ mod tests {
     #[test]
     fn each_part_of_an_image_counts() {
         let seen = [done(20_260_131, "a")];
-        let changes: [(fn(&mut Recipe), &str); 4] = [
+        type Changing = fn(&mut Recipe);
+        let changes: [(Changing, &str); 4] = [
             (|recipe| recipe.plan.clear(), "profile"),
             (|recipe| recipe.packages.clear(), "packages"),
             (|recipe| recipe.boot_packages.clear(), "boot loader"),

@@ -51,7 +51,7 @@ pub enum ReleaseError {
         /// The channel.
         channel: String,
         /// Why.
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// There is no manifest of it.
     #[error("there is no release {release} in {bucket}")]

@@ -333,7 +333,7 @@ pub(super) fn unanswered(error: EnterError, release: &ReleaseId, channel: &str) 
         true => ReleaseError::Unanswered {
             release: release.clone(),
             channel: channel.to_owned(),
-            source: error.source,
+            source: Box::new(error.source),
         },
     }
 }

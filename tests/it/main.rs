@@ -12,6 +12,7 @@ mod profiles;
 mod prune;
 mod publish;
 mod reference;
+mod release;
 mod render;
 mod sandbox;
 mod share;

@@ -172,7 +172,14 @@ fn customer(grace_days: u32, more: &str) -> Customer {
 fn why_releases_stay() {
     let keep = |releases, days| Keep { releases, days };
     let (old, middle, new) = (id("1.22", 100), id("1.22", 50), id("1.22", 1));
-    let cases: &[(&str, &[(&ReleaseId, i64)], Keep, Option<Customer>, &[&str])] = &[
+    type Case<'c> = (
+        &'c str,
+        &'c [(&'c ReleaseId, i64)],
+        Keep,
+        Option<Customer>,
+        &'c [&'c str],
+    );
+    let cases: &[Case<'_>] = &[
         ("never promoted", &[], keep(0, 0), None, &[]),
         ("in it", &[(&old, 99)], keep(0, 0), None, &["in stable"]),
         ("left", &[(&old, 99), (&new, 40)], keep(0, 30), None, &[]),

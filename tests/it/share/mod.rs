@@ -6,4 +6,4 @@ mod kill;
 mod life;
 mod policy;
 mod promote;
-mod street;
+pub mod street;

@@ -1,0 +1,144 @@
+//! Back to what was there before, and withdrawal.
+
+use serde_json::{Value, json};
+
+use super::{current, object, release, signing};
+use crate::publish::house::{House, REGIONS};
+use crate::sandbox::client::Expect as _;
+use crate::sandbox::place::{CUSTOMER, Place};
+use crate::share::street::{PLACES, Street, seen};
+
+fn promote(house: &House, release: &str, channel: &str) {
+    house.run(&["promote", release, "--to", channel]).done();
+}
+
+#[test]
+fn a_channel_goes_back_to_what_was_there() {
+    let house = House::new();
+    signing(&house);
+    let releases = [1, 2, 3].map(|byte| release(&house, byte));
+    let said = house.run(&["rollback", "stable"]).failed(2);
+    assert!(said.contains("nothing of that profile"), "{said}");
+    for release in &releases {
+        promote(&house, release, "stable");
+    }
+    let dry = house.run(&["rollback", "stable", "--dry-run"]);
+    assert_eq!(dry.status, 3, "{}", dry.stderr);
+    assert_eq!(current(&house, "stable"), [releases[2].clone()]);
+    let told = house.run(&[
+        "rollback",
+        "stable",
+        "--reason",
+        "it is slow",
+        "--output",
+        "json",
+    ]);
+    let told: Value = serde_json::from_str(&told.done()).expect("JSON");
+    assert_eq!(
+        (&told["from"], &told["to"]),
+        (&json!(releases[2]), &json!(releases[1]))
+    );
+    assert_eq!(current(&house, "stable"), [releases[1].clone()]);
+    let page = object(&house, "catalog/index.html").expect("a page");
+    assert!(page.contains("it is slow"));
+    // Again: that was done, and it does not go further by itself.
+    let said = house.run(&["rollback", "stable"]).failed(2);
+    assert!(said.contains("has gone back from"), "{said}");
+    assert_eq!(current(&house, "stable"), [releases[1].clone()]);
+    house
+        .run(&["rollback", "stable", "--to", &releases[0]])
+        .done();
+    assert_eq!(current(&house, "stable"), [releases[0].clone()]);
+    let said = house
+        .run(&["rollback", "stable", "--to", &releases[0]])
+        .failed(2);
+    assert!(said.contains("already"), "{said}");
+    let said = house.run(&["rollback", "stabel"]).failed(2);
+    assert!(said.contains("there is no channel"), "{said}");
+    // What comes after a rollback is a promotion like any other.
+    promote(&house, &releases[2], "stable");
+    house.run(&["rollback", "stable"]).done();
+    assert_eq!(current(&house, "stable"), [releases[0].clone()]);
+}
+
+/// Who runs it keeps the permission, whoever does not loses it, and nobody finds it in lists.
+#[test]
+fn what_is_withdrawn_goes_from_everybody_who_does_not_run_it() {
+    let street = Street::in_place(Place::with_processes());
+    let house = &street.house;
+    signing(house);
+    house.place.clock_scale(0.0);
+    street.file(&["acme", "globex"], "");
+    let (first, second) = (street.release(&[(0, 1)]), street.release(&[(0, 1), (1, 2)]));
+    promote(house, first.id(), "stable");
+    for channel in ["nightly", "stable"] {
+        promote(house, second.id(), channel);
+    }
+    let region = PLACES[0];
+    let acme = street.acme.in_region(region);
+    let launch = [
+        ("ImageId", second.ami(region)),
+        ("MinCount", "1"),
+        ("MaxCount", "1"),
+        ("InstanceType", "t3.micro"),
+    ];
+    acme.ec2("RunInstances", &launch).done("an instance");
+    let args = [
+        "rollback",
+        "stable",
+        "--withdraw",
+        "--reason",
+        "a hole",
+        "--output",
+        "json",
+    ];
+    let told: Value = serde_json::from_str(&house.run(&args).done()).expect("JSON");
+    assert_eq!(told["to"], json!(first.id()));
+    // It was the first of its kind in nightly.
+    assert_eq!(told["others"], json!([{"channel": "nightly", "to": null}]));
+    assert_eq!(
+        told["withdrawn"]["running"][region],
+        json!([CUSTOMER]),
+        "{told}"
+    );
+    assert_eq!(current(house, "stable"), [first.id()]);
+    assert_eq!(current(house, "nightly"), Vec::<String>::new());
+
+    let permissions = |region: &str| {
+        let params = [
+            ("ImageId", second.ami(region)),
+            ("Attribute", "launchPermission"),
+        ];
+        let answer = house.client(region).ec2("DescribeImageAttribute", &params);
+        let answer = answer.done("permissions");
+        answer
+            .all("userId")
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(permissions(PLACES[0]), [CUSTOMER]);
+    assert_eq!(permissions(PLACES[1]), Vec::<String>::new());
+    for (_, customer) in &street.customers()[..2] {
+        assert!(seen(customer, PLACES[1]).contains(&first.ami(PLACES[1]).to_owned()));
+        assert!(!seen(customer, PLACES[1]).contains(&second.ami(PLACES[1]).to_owned()));
+    }
+    // Nor does the next `share apply` give it back.
+    street.apply();
+    assert_eq!(permissions(PLACES[1]), Vec::<String>::new());
+    let said = house
+        .run(&["promote", second.id(), "--to", "stable"])
+        .failed(2);
+    assert!(
+        said.contains("it was withdrawn by") && said.contains("a hole"),
+        "{said}"
+    );
+    let at = format!("{}@{}", second.ami(REGIONS[0]), REGIONS[0]);
+    let said = house.run(&["verify", &at]).done();
+    assert!(
+        said.contains("it was withdrawn by") && said.contains("do not launch it"),
+        "{said}"
+    );
+    let said = house.run(&["rollback", "stable", "--withdraw"]).failed(2);
+    assert!(said.contains("has gone back"), "{said}");
+}
