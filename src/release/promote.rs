@@ -161,6 +161,10 @@ async fn prepare(
         return Err(ReleaseError::Unfinished(asked.release.clone()));
     }
     let channel = desk.store.read(&asked.channel).await?;
+    // The page tells of all of them: one that cannot be trusted is found before anything is moved.
+    for name in desk.names.iter().filter(|name| **name != asked.channel) {
+        desk.store.read(name).await?;
+    }
     if let Some(stay) = channel.stay(&asked.release) {
         return Ok(Ready::There(stay.clone()));
     }

@@ -3,6 +3,7 @@
 
 mod gates;
 mod kill;
+mod promote;
 mod rollback;
 mod verify;
 

@@ -18,6 +18,13 @@ fn saved(house: &House, name: &str, text: &str) {
     fs::write(house.folder().join(name), text).expect("written");
 }
 
+/// What it says of something that is not as it was signed.
+#[track_caller]
+fn not_signed(ended: Ended) -> String {
+    assert_eq!(ended.status, 3, "{}", ended.stderr);
+    ended.stdout
+}
+
 fn verify_file(house: &House, name: &str, key: &str) -> Ended {
     house.run(&["verify", "--manifest", name, "--key", key])
 }
@@ -61,13 +68,13 @@ fn what_is_published_is_signed_and_verified_without_aws() {
         manifest["regions"][REGIONS[1]]["ami"] = json!("ami-0123456789abcdef0");
     });
     saved(&house, "changed.json", &changed);
-    let said = verify_file(&house, "changed.json", "signing.pem.pub").failed(3);
+    let said = not_signed(verify_file(&house, "changed.json", "signing.pem.pub"));
     assert!(
         said.contains("it was changed after it was signed"),
         "{said}"
     );
     key(house.folder(), "other.pem");
-    let said = verify_file(&house, "release.json", "other.pem.pub").failed(3);
+    let said = not_signed(verify_file(&house, "release.json", "other.pem.pub"));
     assert!(said.contains("it is signed by the key"), "{said}");
 }
 
@@ -198,10 +205,13 @@ fn an_ami_is_what_was_signed_or_it_is_not() {
     let text = object(&house, "channels/stable.json").expect("a channel");
     let forged_channel = forged(&text, |channel| channel["releases"] = json!([]));
     put(&house, "channels/stable.json", &forged_channel);
-    let said = verify(&at).failed(3);
+    let said = not_signed(verify(&at));
     assert!(said.contains("NO  channel stable"), "{said}");
-    let said = house.run(&["promote", release, "--to", "nightly"]).done();
-    assert!(said.contains("is in nightly"), "{said}");
+    let said = house
+        .run(&["promote", release, "--to", "nightly"])
+        .failed(1);
+    assert!(said.contains("cannot be trusted"), "{said}");
+    assert_eq!(object(&house, "channels/nightly.json"), None);
     let said = house.run(&["promote", release, "--to", "stable"]).failed(1);
     assert!(
         said.contains("cannot be trusted") && said.contains("stable.json"),
@@ -219,7 +229,7 @@ fn an_ami_is_what_was_signed_or_it_is_not() {
     let blocks = [(0, things::block(9))];
     let snapshot = things::snapshot(&client, &blocks, Some(&house.keys[REGIONS[1]]));
     let other = things::image(&client, name, &snapshot);
-    let said = verify(&format!("{other}@{}", REGIONS[1])).failed(3);
+    let said = not_signed(verify(&format!("{other}@{}", REGIONS[1])));
     assert!(
         said.contains("NO  ami") && said.contains("NO  snapshot"),
         "{said}"

@@ -5,5 +5,4 @@ mod edit;
 mod kill;
 mod life;
 mod policy;
-mod promote;
 pub mod street;
