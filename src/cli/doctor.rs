@@ -33,6 +33,7 @@ impl DoctorArgs {
             publish: config.publish.clone(),
             build: config.build.clone(),
             share: config.share.clone(),
+            signing: config.signing.clone(),
             channels: config.channels.clone(),
             command: self.command.name().to_owned(),
             machine: tools::Machine::this(),

@@ -39,6 +39,7 @@ use crate::channels::settings::ChannelSettings;
 use crate::publish::keys::resolve_each;
 use crate::publish::settings::PublishSettings;
 use crate::share::settings::ShareSettings;
+use crate::sign::settings::SigningSettings;
 
 pub use report::{Check, Group, Report, Status};
 
@@ -61,6 +62,8 @@ pub struct Patient {
     pub build: BuildSettings,
     /// `[share]`.
     pub share: ShareSettings,
+    /// `[signing]`.
+    pub signing: SigningSettings,
     /// `[[channels]]`.
     pub channels: Vec<ChannelSettings>,
     /// The command whose role is taken: what it may do is looked at.
@@ -141,6 +144,7 @@ async fn least_policy_as(
         regions: &regions,
         account: session.as_ref().ok().map(Aws::account),
         keys: &known,
+        signing: &patient.signing,
     };
     (policy::least(commands, &scope), warnings)
 }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::aws::{AccountId, KeyArn, Region, tags};
 use crate::publish::settings::PublishSettings;
+use crate::sign::settings::SigningSettings;
 
 /// The most characters that a managed policy may have, white space not counted.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
@@ -41,7 +42,7 @@ pub enum Command {
     Test,
     /// `share plan` and `share apply`. The others change a file on this machine.
     Share,
-    /// `promote`.
+    /// `promote`, with what gives customers access.
     Promote,
 }
 
@@ -98,6 +99,8 @@ pub struct Scope<'a> {
     pub account: Option<&'a AccountId>,
     /// The keys that are known; for other Regions, all keys of the account there.
     pub keys: &'a BTreeMap<Region, KeyArn>,
+    /// `[signing]`.
+    pub signing: &'a SigningSettings,
 }
 
 /// A policy document.
@@ -161,7 +164,8 @@ impl Wanted {
             doctor: has(Command::Doctor),
             diff: has(Command::Diff),
             test: has(Command::Test),
-            share: has(Command::Share),
+            // What comes into a channel is given to its customers first.
+            share: has(Command::Share) || has(Command::Promote),
             promote: has(Command::Promote),
         }
     }
@@ -205,6 +209,9 @@ pub fn least(commands: &[Command], scope: &Scope<'_>) -> Policy {
         statement.push(scope.tag_at_creation(wanted.build, wanted.publish));
     }
     statement.extend(scope.using_keys(wanted));
+    if wanted.publish || wanted.promote {
+        statement.extend(scope.signing());
+    }
     if let Some(bucket) = &scope.settings.bucket {
         statement.extend(scope.using_bucket(bucket, wanted));
     }

@@ -35,6 +35,7 @@ fn patient(toml: &str) -> Patient {
         publish: toml::from_str(toml).expect("settings"),
         build: BuildSettings::default(),
         share: ShareSettings::default(),
+        signing: SigningSettings::default(),
         channels: Vec::new(),
         command: "publish".to_owned(),
         machine: machine(),
@@ -473,6 +474,7 @@ async fn under_the_least_policy_the_doctor_finds_nothing_wrong() {
         regions: &regions,
         account: Some(aws.account()),
         keys: &keys,
+        signing: &patient.signing,
     };
     let confined = async |commands: &[policy::Command]| {
         let aws = confine(&cloud, &policy::least(commands, &scope)).await;

@@ -76,7 +76,7 @@ impl Scope<'_> {
         let lease = object("leases/access.json");
         let mut written = Vec::new();
         if wanted.promote {
-            written.push(object("channels/*.json"));
+            written.extend([object("catalog/*"), object("channels/*.json")]);
         }
         if wanted.share {
             written.extend([lease.clone(), object("shares.json")]);

@@ -46,6 +46,27 @@ impl Scope<'_> {
         allow("DecryptBlocks", &actions, self.key_arns(self.regions))
     }
 
+    /// What signing takes, where a key of KMS signs. One that is named by an alias is known by that.
+    pub(super) fn signing(&self) -> Option<Statement> {
+        let name = self.signing.key.as_deref()?;
+        let actions = ["kms:DescribeKey", "kms:GetPublicKey", "kms:Sign"];
+        if name.starts_with("arn:") && !name.contains(":alias/") {
+            return Some(allow("Sign", &actions, vec![name.to_owned()]));
+        }
+        let region = self.signing.region.as_ref().or(self.settings.home.as_ref());
+        let region = region.map_or("*", Region::as_str);
+        let account = self.account.map_or("*", AccountId::as_str);
+        let key = |id: &str| format!("arn:{}:kms:{region}:{account}:key/{id}", self.partition());
+        Some(match name.find("alias/") {
+            None => allow("Sign", &actions, vec![key(name)]),
+            Some(at) => {
+                let has_alias = json!({ "kms:ResourceAliases": &name[at..] });
+                let sign = allow("Sign", &actions, vec![key("*")]);
+                sign.when(json!({ "ForAnyValue:StringEquals": has_alias }))
+            }
+        })
+    }
+
     /// The keys' ARNs. No two keys have the same id, but for a multi-Region key and its replicas:
     /// leaving Region and account out allows nothing more, and makes a list of many Regions short
     /// enough.

@@ -44,6 +44,7 @@ struct Publisher {
     regions: Vec<Region>,
     account: AccountId,
     keys: BTreeMap<Region, KeyArn>,
+    signing: SigningSettings,
 }
 
 impl Publisher {
@@ -70,6 +71,7 @@ impl Publisher {
             keys: regions.iter().map(key).collect(),
             account: "111122223333".parse().expect("an account"),
             regions,
+            signing: SigningSettings::default(),
         }
     }
 
@@ -81,6 +83,7 @@ impl Publisher {
                 regions: &self.regions,
                 account: Some(&self.account),
                 keys: &self.keys,
+                signing: &self.signing,
             },
         )
     }
@@ -178,11 +181,10 @@ fn every_command_gets_what_it_calls_and_no_more() {
         "s3:ListBucket",
         "s3:PutObject",
     ];
-    let promotes = ["s3:GetObject", "s3:ListBucket", "s3:PutObject"];
     for (commands, expected) in [
         (&[Command::Publish][..], &[&looks[..], &publishes][..]),
         (&[Command::Share], &[&shares]),
-        (&[Command::Promote], &[&promotes]),
+        (&[Command::Promote], &[&shares]),
         (
             &[Command::Share, Command::Doctor],
             &[&looks, &shares, &asks],
@@ -433,10 +435,24 @@ fn share_and_promote_touch_their_own_alone() {
             &["leases/access.json", "shares.json"][..],
             &["leases/access.json"][..],
         ),
-        (promote, &["channels/*.json"], &[]),
+        (
+            promote,
+            &[
+                "catalog/*",
+                "channels/*.json",
+                "leases/access.json",
+                "shares.json",
+            ],
+            &["leases/access.json"],
+        ),
         (
             &both,
-            &["channels/*.json", "leases/access.json", "shares.json"],
+            &[
+                "catalog/*",
+                "channels/*.json",
+                "leases/access.json",
+                "shares.json",
+            ],
             &["leases/access.json"],
         ),
         (&Command::ALL, &["*"], &["*"]),
@@ -530,4 +546,29 @@ fn without_a_prefix_the_whole_bucket_is_listed() {
     assert_eq!(list(&publisher), Some(prefixed));
     publisher.settings.prefix.clear();
     assert_eq!(list(&publisher), None);
+}
+
+#[test]
+fn who_signs_may_use_the_key_that_signs() {
+    let mut publisher = Publisher::of(&["eu-central-1"], false);
+    for command in [Command::Publish, Command::Promote] {
+        let sign = |publisher: &Publisher| about(&publisher.policy(&[command]), "kms:Sign");
+        assert_eq!(sign(&publisher), json!([]));
+        let arn = "arn:aws:kms:eu-central-1:111122223333:key/ab";
+        for (name, resource, condition) in [
+            (arn, arn, json!(null)),
+            ("ab", arn, json!(null)),
+            (
+                "alias/releases",
+                "arn:aws:kms:eu-central-1:111122223333:key/*",
+                json!({ "ForAnyValue:StringEquals": { "kms:ResourceAliases": "alias/releases" } }),
+            ),
+        ] {
+            publisher.signing.key = Some(name.to_owned());
+            let sign = sign(&publisher);
+            assert_eq!(sign[0]["Resource"], json!([resource]), "{name}");
+            assert_eq!(sign[0]["Condition"], condition, "{name}");
+        }
+        publisher.signing.key = None;
+    }
 }
