@@ -6,9 +6,9 @@ use crate::aws::AccountId;
 use crate::aws::s3::{Condition, Object, Put};
 use crate::publish::bucket::{Bucket, BucketError, keys};
 use crate::publish::manifest::ReleaseManifest;
-use crate::publish::papers::SIGNED;
+use crate::publish::papers::{self, SIGNED, UntrustedManifest};
 use crate::publish::release::ReleaseId;
-use crate::sign::{KeyRing, SignError, Signer};
+use crate::sign::{KeyRing, OpenError, SignError, Signer};
 
 /// So many others may be faster before this gives up.
 const MOST_ROUNDS: u32 = 16;
@@ -32,6 +32,14 @@ pub enum StoreError {
     /// The key cannot sign.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// What is in a channel cannot be trusted.
+    #[error("the manifest of {release}, which is in the channel, cannot be trusted: {why}")]
+    Release {
+        /// The release.
+        release: ReleaseId,
+        /// Why.
+        why: Box<UntrustedManifest>,
+    },
     /// Somebody wrote a document whose signature is not the publisher's.
     #[error("the channel {place} cannot be trusted: {why}")]
     Untrusted {
@@ -48,6 +56,12 @@ impl StoreError {
         match self {
             StoreError::Bucket(error) => error.advice(),
             StoreError::Sign(error) => Some(error.advice()),
+            StoreError::Release { release, why } => Some(match **why {
+                UntrustedManifest::Missing => {
+                    format!("sign it as it is: `alpine-ami publish {release}`")
+                }
+                _ => "find out who changed it".to_owned(),
+            }),
             StoreError::Untrusted { .. } => Some(
                 "if another key signed it before, name that key in [signing] trusted; if not, \
                  somebody changed it: what it was before lies beside it, by its serial, and the \
@@ -61,7 +75,9 @@ impl StoreError {
     pub fn is_bad_input(&self) -> bool {
         match self {
             StoreError::Bucket(BucketError::Missing { .. } | BucketError::Elsewhere { .. }) => true,
-            StoreError::Bucket(_) | StoreError::Untrusted { .. } => false,
+            StoreError::Bucket(_) | StoreError::Untrusted { .. } | StoreError::Release { .. } => {
+                false
+            }
             StoreError::Sign(error) => error.is_bad_input(),
         }
     }
@@ -108,6 +124,8 @@ pub struct Store {
 struct Seen {
     channel: Channel,
     object: Option<Object>,
+    /// Whether somebody signed it.
+    is_signed: bool,
 }
 
 impl Store {
@@ -123,9 +141,11 @@ impl Store {
     async fn seen(&self, name: &str) -> Result<Seen, StoreError> {
         let key = key(name);
         let Some(object) = self.bucket.object(&key).await? else {
-            let channel = Channel::empty(name);
-            let object = None;
-            return Ok(Seen { channel, object });
+            return Ok(Seen {
+                channel: Channel::empty(name),
+                object: None,
+                is_signed: false,
+            });
         };
         let read = document::read(name, &object.bytes, self.ring.as_ref());
         let document = read.map_err(|error| match error {
@@ -135,15 +155,25 @@ impl Store {
             },
             error => broken(&self.bucket, &key, error).into(),
         })?;
-        if document.seal == Seal::Unsigned && self.ring.is_some() {
+        let is_signed = document.seal != Seal::Unsigned;
+        if !is_signed && self.ring.is_some() {
+            // Documents of the first format were never signed.
+            if document.channel.serial > 0 {
+                return Err(StoreError::Untrusted {
+                    place: self.bucket.url(&key),
+                    why: DocumentError::Untrusted(OpenError::Unsigned),
+                });
+            }
             tracing::warn!(
                 "{} is not signed: it was written before there was a key, or not by this program",
                 self.bucket.url(&key)
             );
         }
-        let channel = document.channel;
-        let object = Some(object);
-        Ok(Seen { channel, object })
+        Ok(Seen {
+            channel: document.channel,
+            object: Some(object),
+            is_signed,
+        })
     }
 
     /// Brings a release into a channel, in the place of the one that is there. Two that do it at once
@@ -228,6 +258,9 @@ impl Store {
 
     /// Writes a channel over the one that was seen. False if somebody else has written it meanwhile.
     async fn replace(&self, seen: &Seen, mut next: Channel) -> Result<bool, StoreError> {
+        if seen.is_signed && self.signer.is_none() {
+            return Err(SignError::NoKey.into());
+        }
         next.schema = SCHEMA;
         next.serial = seen.channel.serial + 1;
         next.publisher.clone_from(&self.publisher);
@@ -259,12 +292,22 @@ impl Store {
     }
 
     /// What is in a channel now, as its manifests say.
-    async fn listed(&self, channel: &Channel) -> Result<Vec<Listed>, BucketError> {
+    async fn listed(&self, channel: &Channel) -> Result<Vec<Listed>, StoreError> {
         let mut listed = Vec::new();
         for release in channel.current() {
-            if let Some(stored) = self.bucket.manifest(release).await? {
-                listed.push(Listed::of(&stored.manifest));
+            let Some(stored) = self.bucket.manifest(release).await? else {
+                continue;
+            };
+            // What is signed here must have been signed there.
+            if let Some(ring) = &self.ring
+                && let Err(why) = papers::check(&self.bucket, &stored.manifest, ring).await?
+            {
+                return Err(StoreError::Release {
+                    release: release.clone(),
+                    why: Box::new(why),
+                });
             }
+            listed.push(Listed::of(&stored.manifest));
         }
         Ok(listed)
     }

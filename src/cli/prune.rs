@@ -1,7 +1,6 @@
 //! `prune`: what nobody needs any more goes.
 
 use std::fmt::Write as _;
-use std::io;
 
 use clap::Args;
 
@@ -9,14 +8,13 @@ use super::until_told_to_stop;
 use crate::aws::Aws;
 use crate::channels::settings::names;
 use crate::config::Config;
+use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::progress::Progress;
 use crate::release::prune::act::{Proposal, Pruned, propose, prune};
 use crate::release::prune::error::{PruneError, Trouble};
 use crate::release::prune::{Job, text};
-use crate::share::customers::Customer;
-use crate::share::error::ShareError;
-use crate::share::survey::read_customers;
+use crate::share::survey::if_any;
 use crate::ui::progress::Drawing;
 use crate::ui::{Failure, Status, Ui};
 
@@ -38,47 +36,36 @@ pub(super) struct PruneArgs {
     despite_unseen: bool,
 }
 
-/// What is read before AWS is called.
-struct Input {
-    publisher: Publisher,
-    customers: Vec<Customer>,
-}
-
-impl Input {
-    fn read(config: &Config) -> Result<Input, PruneError> {
-        let publisher = Publisher::new(&config.publish)?;
-        let channels = names(&config.channels)?;
-        let customers = match read_customers(&publisher, &config.share, &channels) {
-            // A publisher may have none.
-            Err(ShareError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Vec::new()
-            }
-            read => read.map_err(|error| PruneError::Customers(Box::new(error)))?,
-        };
-        Ok(Input {
-            publisher,
-            customers,
-        })
-    }
-}
-
 impl PruneArgs {
     pub(super) fn run(self, ui: Ui, config: &Config) -> Result<Status, Failure> {
-        let input = Input::read(config)?;
+        let publisher = Publisher::new(&config.publish)?;
+        let channels = names(&config.channels)?;
         let progress = Progress::default();
         let pruned = until_told_to_stop(ui, async |mut stop| {
-            let home = &input.publisher.home;
+            let home = &publisher.home;
             let aws = tokio::select! {
                 biased;
                 how = stop.told() => return Err(PruneError::Interrupted { how, done: 0 }.into()),
                 aws = Aws::connect(&config.aws, "prune", home) => aws?,
             };
+            let Publisher { bucket, prefix, .. } = &publisher;
+            let bucket = Bucket::new(&aws, home, bucket, prefix);
+            let read = async {
+                bucket.check().await?;
+                let customers = if_any(&bucket, &publisher, &config.share, &channels).await;
+                customers.map_err(|error| PruneError::Customers(Box::new(error)))
+            };
+            let customers = tokio::select! {
+                biased;
+                how = stop.told() => return Err(PruneError::Interrupted { how, done: 0 }.into()),
+                customers = read => customers?,
+            };
             let job = Job {
-                publisher: &input.publisher,
+                publisher: &publisher,
                 aws: &aws,
                 settings: &config.prune,
                 channels: &config.channels,
-                customers: &input.customers,
+                customers: customers.as_deref().unwrap_or_default(),
                 despite_unseen: self.despite_unseen,
                 progress: &progress,
             };

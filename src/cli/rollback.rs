@@ -33,6 +33,10 @@ pub(super) struct RollbackArgs {
     /// Of this architecture: x86_64 or aarch64
     #[arg(long, value_name = "ARCH")]
     arch: Option<Arch>,
+    /// The release that goes [default: the one that is there; where the channel has gone back already,
+    /// that rollback is finished]
+    #[arg(long, value_name = "RELEASE")]
+    release: Option<ReleaseId>,
     /// Back to this release [default: the one that was there before]
     #[arg(long, value_name = "RELEASE")]
     to: Option<ReleaseId>,
@@ -56,6 +60,7 @@ impl RollbackArgs {
             channel: self.channel,
             profile: self.profile,
             arch: self.arch,
+            release: self.release,
             to: self.to,
             withdraw: self.withdraw,
             reason: self.reason,
@@ -112,11 +117,6 @@ fn told(rolled: &RolledBack, withdraws: bool) -> String {
                     "{region}: {names} run it, and keep the permission\n"
                 ));
             }
-        }
-        for (region, why) in &withdrawn.unknown {
-            text.push_str(&format!(
-                "{region}: who runs it is not known, and nothing was taken there: {why}\n"
-            ));
         }
     }
     text

@@ -77,29 +77,16 @@ impl TestArgs {
             test.console_log.display()
         ));
         let report = block_on(async { Ok(test_image(&test).await?) })?;
-        self.keep(&ui, &test.image, &report);
+        // Another profile's checks say nothing about this release.
+        if self.profile.is_none() {
+            keep(&ui, &test.image, &report);
+        }
         ui.result(&report, || report.to_text())?;
         Ok(if report.passed {
             Status::Done
         } else {
             Status::Failed
         })
-    }
-
-    /// Beside an image that `build` made, for its release.
-    fn keep(&self, ui: &Ui, image: &Path, report: &Report) {
-        let Some(folder) = image.parent() else { return };
-        let is_built = image.file_name().is_some_and(|name| name == IMAGE);
-        let Some(built) = is_built.then(|| Manifest::read(folder).ok()).flatten() else {
-            return;
-        };
-        let tested = Tested::of(report, &built.image.sha256, OffsetDateTime::now_utc());
-        if let Err(error) = tested.write(folder) {
-            ui.progress(&format!(
-                "warning: the result is not kept for the release: cannot write {}: {error}",
-                folder.join(TEST).display()
-            ));
-        }
     }
 
     fn find_image(&self) -> Result<PathBuf, Failure> {
@@ -234,5 +221,21 @@ fn guest_check((name, check): (String, ProfileCheck)) -> Check {
         name,
         run: check.run,
         timeout_seconds: check.timeout_seconds,
+    }
+}
+
+/// Beside an image that `build` made, for its release.
+fn keep(ui: &Ui, image: &Path, report: &Report) {
+    let Some(folder) = image.parent() else { return };
+    let is_built = image.file_name().is_some_and(|name| name == IMAGE);
+    let Some(built) = is_built.then(|| Manifest::read(folder).ok()).flatten() else {
+        return;
+    };
+    let tested = Tested::of(report, &built.image.sha256, OffsetDateTime::now_utc());
+    if let Err(error) = tested.write(folder) {
+        ui.progress(&format!(
+            "warning: the result is not kept for the release: cannot write {}: {error}",
+            folder.join(TEST).display()
+        ));
     }
 }

@@ -162,7 +162,8 @@ pub async fn look(
     let publisher = publisher.unwrap_or_else(|| account.clone());
     let is_own = publisher == account;
     let channel = question.filter.channel.as_deref();
-    let address = match question.shows_channels || channel.is_some() {
+    let has_key = question.key.is_some() || config.list.key.is_some();
+    let address = match question.shows_channels || channel.is_some() || has_key {
         true => address(config, question, is_own.then_some(&account))?,
         false => None,
     };
@@ -177,7 +178,7 @@ pub async fn look(
     let (images, mut trouble) = found;
     let catalog = match catalog {
         Ok(catalog) => catalog,
-        Err(error) if channel.is_some() => return Err(error),
+        Err(error) if channel.is_some() || has_key => return Err(error),
         Err(error) => {
             trouble.push(error);
             None
@@ -193,6 +194,10 @@ pub async fn look(
     let mut rows = rows(&images, source, catalog.as_ref(), now);
     let seen = rows.len();
     rows.retain(|row| question.filter.takes(row));
+    // Whoever names a key launches nothing that it does not vouch for.
+    if !question.shows_channels {
+        rows.retain(|row| row.signed != Some(false));
+    }
     Ok(Listing {
         publisher,
         account,

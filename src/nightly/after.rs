@@ -1,6 +1,5 @@
 //! What is done once for all images, when each of them has come to its end.
 
-use std::io;
 use std::time::Instant;
 
 use super::error::StepError;
@@ -9,6 +8,7 @@ use super::report::{Outcome, Step, StepOutcome};
 use super::run::Night;
 use crate::aws::Aws;
 use crate::interrupt::Stop;
+use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::progress::Progress;
 use crate::publish::release::ReleaseId;
@@ -18,8 +18,9 @@ use crate::release::promote::{Preview, Promotion, promote};
 use crate::release::prune;
 use crate::release::prune::act::{Proposal, prune};
 use crate::share::apply::apply;
+use crate::share::customers::Customer;
 use crate::share::error::ShareError;
-use crate::share::survey::{Job, read_customers};
+use crate::share::survey::{Job, if_any};
 
 /// What customers are told in the channel's history.
 const REASON: &str = "nightly";
@@ -51,6 +52,18 @@ fn skipped(why: impl Into<String>) -> StepOutcome {
     StepOutcome::Skipped { why: why.into() }
 }
 
+async fn customers(night: &Night<'_>, aws: &Aws) -> Result<Option<Vec<Customer>>, ShareError> {
+    let Publisher {
+        home,
+        bucket,
+        prefix,
+        ..
+    } = night.publisher;
+    let bucket = Bucket::new(aws, home, bucket, prefix);
+    let (settings, channels) = (&night.config.share, night.channels);
+    if_any(&bucket, night.publisher, settings, channels).await
+}
+
 /// Gives customers what they are to get, and takes what they are not to have any more: dates pass,
 /// also on days without a new release.
 pub(super) async fn share_once(
@@ -61,18 +74,16 @@ pub(super) async fn share_once(
         return Ok(skipped("nightly.share is false"));
     }
     let settings = &night.config.share;
-    let customers = match read_customers(night.publisher, settings, night.channels) {
-        Err(ShareError::Read { path, source }) if source.kind() == io::ErrorKind::NotFound => {
-            return Ok(skipped(format!("there is no {}", path.display())));
-        }
-        customers => customers?,
-    };
     let Publisher { home, .. } = night.publisher;
     night.ui.progress("sharing");
     let aws = tokio::select! {
         biased;
         how = stop.told() => return Err(StepError::Interrupted(how)),
         aws = Aws::connect(&night.config.aws, "share", home) => aws?,
+    };
+    let Some(customers) = customers(night, &aws).await? else {
+        let file = settings.customers.display();
+        return Ok(skipped(format!("there is no {file}")));
     };
     let job = Job {
         publisher: night.publisher,
@@ -149,19 +160,13 @@ pub(super) async fn prune_once(
     if !night.terms.prune {
         return Ok(skipped("nightly.prune is false"));
     }
-    let customers = match read_customers(night.publisher, &night.config.share, night.channels) {
-        Err(ShareError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Vec::new()
-        }
-        // It is not known for how long customers keep what they have.
-        customers => customers?,
-    };
     let home = &night.publisher.home;
     let aws = tokio::select! {
         biased;
         how = stop.told() => return Err(StepError::Interrupted(how)),
         aws = Aws::connect(&night.config.aws, "prune", home) => aws?,
     };
+    let customers = customers(night, &aws).await?.unwrap_or_default();
     night.ui.progress("pruning");
     let job = prune::Job {
         publisher: night.publisher,

@@ -67,6 +67,8 @@ pub(super) struct Seen {
     pub was_in_channel: bool,
     /// Whether it may come into the channel as it is.
     pub is_proven: bool,
+    /// Whether it was withdrawn: nobody is to use it any more.
+    pub is_withdrawn: bool,
 }
 
 impl Seen {
@@ -87,6 +89,7 @@ impl Seen {
             is_rooted: has_ami(&manifest.home),
             was_in_channel,
             is_proven: is_proven(manifest),
+            is_withdrawn: manifest.withdrawn.is_some(),
         }
     }
 }
@@ -158,6 +161,9 @@ pub(super) fn decide(recipe: &Recipe, seen: &[Seen], force: bool) -> Decision {
     let release = same.release.clone();
     match same {
         Seen {
+            is_withdrawn: true, ..
+        }
+        | Seen {
             is_whole: true,
             was_in_channel: true,
             ..
@@ -203,6 +209,7 @@ mod tests {
             is_rooted: true,
             was_in_channel: true,
             is_proven: false,
+            is_withdrawn: false,
         }
     }
 

@@ -106,8 +106,18 @@ impl Shop {
             ledger: Ledger::new(&order.profile, order.arch, version),
             stop,
         };
-        // What failed stands in the ledger.
+        // What failed stands in the ledger. What somebody took out of the channel does not come back.
         let promote = image.go(order.plan).await.unwrap_or_default();
+        let promote = promote.filter(|release| {
+            let channel = &self.channel;
+            let was_in = channel.stays.iter().any(|stay| stay.release == *release);
+            let is_out = was_in && channel.stay(release).is_none();
+            if is_out {
+                let why = format!("{release} was taken out of {}", channel.channel);
+                image.ledger.skip(&[Step::Promote], &why);
+            }
+            !is_out
+        });
         if image.ledger.has_failed() {
             image.tell("failed");
         }

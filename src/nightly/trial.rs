@@ -10,7 +10,7 @@ use super::ledger::Did;
 use crate::image::manifest::{IMAGE, Manifest};
 use crate::interrupt::Stop;
 use crate::vm::tested::{TEST, Tested};
-use crate::vm::{Check, TestConfig, test_image};
+use crate::vm::{Check, Report, TestConfig, test_image};
 
 /// Nobody waits for it: an emulated machine on a busy host takes some minutes.
 const DEADLINE: Duration = Duration::from_secs(900);
@@ -36,6 +36,7 @@ pub(super) async fn boot(
             skipped: Some(why),
         });
     }
+    let mut last = None;
     for firmware in &image.firmware {
         let console = folder.join(format!("console-{firmware}.log"));
         let program = program.to_owned();
@@ -52,13 +53,8 @@ pub(super) async fn boot(
             how = stop.told() => return Err(StepError::Interrupted(how)),
             report = test_image(&test) => report?,
         };
-        // The release says it, and gates ask for it.
-        let tested = Tested::of(&report, &image.image.sha256, OffsetDateTime::now_utc());
-        tested.write(folder).map_err(|source| StepError::Keep {
-            path: folder.join(TEST),
-            source,
-        })?;
         if !report.passed {
+            keep(folder, image, &report)?;
             return Err(StepError::NotPassed {
                 firmware: *firmware,
                 failures: report.failures,
@@ -69,8 +65,21 @@ pub(super) async fn boot(
             "passed under {firmware}: up after {:.1} s",
             report.boot_seconds
         ));
+        last = Some(report);
+    }
+    if let Some(report) = last {
+        keep(folder, image, &report)?;
     }
     Ok(().into())
+}
+
+/// The release says it, and gates ask for it.
+fn keep(folder: &Path, image: &Manifest, report: &Report) -> Result<(), StepError> {
+    let tested = Tested::of(report, &image.image.sha256, OffsetDateTime::now_utc());
+    tested.write(folder).map_err(|source| StepError::Keep {
+        path: folder.join(TEST),
+        source,
+    })
 }
 
 fn checks(image: &Manifest) -> Vec<Check> {

@@ -104,6 +104,14 @@ pub enum PublishError {
         /// How long it was waited for, and what was seen.
         timed_out: TimedOut,
     },
+    /// Nobody is to use it any more.
+    #[error("{release} was withdrawn: it does not come to {region}")]
+    Withdrawn {
+        /// The release.
+        release: ReleaseId,
+        /// The Region that is new to it.
+        region: Region,
+    },
     /// There is nothing that a snapshot could be compared with.
     #[error(
         "{0} has no digests of its blocks, so it cannot be verified: it was made from a snapshot or an AMI"
@@ -175,6 +183,9 @@ impl PublishError {
             PublishError::NotCompleted { .. } => {
                 "run the same command again; it goes on waiting. `wait_minutes` in [aws] says how long".to_owned()
             }
+            PublishError::Withdrawn { .. } => {
+                "publish another release there".to_owned()
+            }
             PublishError::NothingToVerify(_) => "leave --verify away".to_owned(),
             PublishError::Interrupted { .. } => {
                 "run the same command again: it finds what is there and goes on".to_owned()
@@ -199,6 +210,7 @@ impl PublishError {
                 | PublishError::Places { .. }
                 | PublishError::NoRelease { .. }
                 | PublishError::NothingToVerify(_)
+                | PublishError::Withdrawn { .. }
                 | PublishError::Bucket(BucketError::Missing { .. } | BucketError::Elsewhere { .. })
         )
     }

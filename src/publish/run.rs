@@ -159,6 +159,16 @@ async fn look(job: &Job<'_>, run: &str) -> Result<Ready, PublishError> {
         return Err(PublishError::NothingToVerify(release));
     }
     let regions = preflight::wanted(job, manifest);
+    if let Some(manifest) = manifest.filter(|manifest| manifest.withdrawn.is_some())
+        && let Some(new) = regions
+            .iter()
+            .find(|region| !manifest.regions.contains_key(region))
+    {
+        return Err(PublishError::Withdrawn {
+            release: manifest.release.clone(),
+            region: new.clone(),
+        });
+    }
     if let Some(error) = preflight::unusable(&known, &regions) {
         return Err(error);
     }
@@ -291,8 +301,8 @@ async fn under_lease(
     }
     papers::add(&ready.bucket, &book, job.subject).await?;
     if let (Some(signer), true) = (&job.signer, done.failed.is_empty()) {
-        let manifest = book.manifest().await;
-        done.signed = papers::sign(&ready.bucket, signer, &manifest).await?;
+        let release = book.manifest().await.release;
+        done.signed = papers::sign(&ready.bucket, signer, &release).await?;
     }
     if job.verify {
         verify::all(job, &book.manifest().await, &mut done).await?;

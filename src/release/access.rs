@@ -44,7 +44,13 @@ impl Access {
         let missing = survey.plan.missing.iter();
         let missing = missing.filter(|lack| lack.release == manifest.release);
         let mut failed: BTreeMap<Region, (String, String)> = BTreeMap::new();
-        for (region, error) in &survey.failed {
+        // A Region that the release is not in says nothing about it.
+        let of_release = |region: &Region| manifest.regions.contains_key(region);
+        for (region, error) in survey
+            .failed
+            .iter()
+            .filter(|(region, _)| of_release(region))
+        {
             failed.insert(region.clone(), (error.to_string(), error.advice()));
         }
         for refused in &survey.plan.refused {
@@ -60,6 +66,17 @@ impl Access {
             survey: Some(survey),
             as_if,
         })
+    }
+
+    /// The same, without the Regions that do not answer: these are told. What is in a channel and
+    /// must go does not wait for them.
+    pub fn where_it_can(mut self, desk: &Desk<'_>) -> Access {
+        for (region, (why, _)) in std::mem::take(&mut self.failed) {
+            let said = format!("warning: {region}: customers' access is not looked at: {why}");
+            desk.progress.say(said);
+            self.give.remove(&region);
+        }
+        self
     }
 
     /// Gives it, and reads it back.

@@ -19,8 +19,8 @@ use crate::publish::manifest::ReleaseManifest;
 use crate::publish::progress::Progress;
 use crate::publish::release::ReleaseId;
 use crate::share::customers::Customer;
-use crate::share::survey::{Job, read_customers};
-use crate::sign::{KeyRing, Signer};
+use crate::share::survey::{Job, if_any};
+use crate::sign::{KeyRing, SignError, Signer};
 
 /// How long another run that moves something is waited for.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -59,10 +59,6 @@ impl<'a> Desk<'a> {
         progress: &'a Progress,
     ) -> Result<Desk<'a>, ReleaseError> {
         let names = names(&config.channels)?;
-        let customers = match config.share.customers.exists() {
-            true => Some(read_customers(publisher, &config.share, &names)?),
-            false => None,
-        };
         let Publisher {
             name,
             home,
@@ -73,8 +69,13 @@ impl<'a> Desk<'a> {
         let bucket = Bucket::new(aws, home, bucket, prefix);
         bucket.check().await?;
         let signer = Signer::open(&config.signing, aws, home).await?;
-        let ring = signer.as_ref().map(|signer| signer.ring(&config.signing));
-        let ring: Option<KeyRing> = ring.transpose().map_err(crate::sign::SignError::from)?;
+        let ring = match &signer {
+            Some(signer) => Some(signer.ring(&config.signing)),
+            None if config.signing.trusted.is_empty() => None,
+            None => Some(KeyRing::read(&config.signing.trusted)),
+        };
+        let ring = ring.transpose().map_err(SignError::from)?;
+        let customers = if_any(&bucket, publisher, &config.share, &names).await?;
         Ok(Desk {
             config,
             publisher,

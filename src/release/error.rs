@@ -82,6 +82,16 @@ pub enum ReleaseError {
         /// What it lacks.
         failed: Vec<Check>,
     },
+    /// The channel is moved, and not all that customers read besides is written.
+    #[error("{release} is in {channel}; the catalog's page is not written: {source}")]
+    Page {
+        /// The channel.
+        channel: String,
+        /// The release.
+        release: ReleaseId,
+        /// Why.
+        source: Box<ReleaseError>,
+    },
     /// Somebody else moved the channel between the look and the move.
     #[error("{channel} was moved meanwhile: {} is there, {}; nothing was moved by this run", .stay.release, whence(.stay))]
     Overtaken {
@@ -180,6 +190,10 @@ impl ReleaseError {
                 advice.sort_unstable();
                 advice.dedup();
                 format!("{}\nthen run the same command again: it does only what is missing", advice.join("\n"))
+            }
+            ReleaseError::Page { source, .. } => {
+                let first = source.advice().map_or(String::new(), |advice| format!("{advice}\n"));
+                format!("{first}then run the same command again: it does only what is missing")
             }
             ReleaseError::Interrupted(_) => "run the same command again".to_owned(),
         })

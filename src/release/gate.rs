@@ -155,15 +155,16 @@ fn age(gate: &Gate, evidence: &Evidence<'_>) -> Option<Check> {
         let advice = "name one in the gate: `after = \"…\"`";
         return Some(told("age", false, said, advice));
     };
-    let length = |stay: &Stay| stay.until.unwrap_or(evidence.now) - stay.since;
-    let longest = stays.iter().map(length).max();
+    // What left it again counts for nothing: it may have been taken back.
+    let staying = stays.iter().filter(|stay| stay.until.is_none());
+    let longest = staying.map(|stay| evidence.now - stay.since).max();
     let promote = format!(
         "`alpine-ami promote {} --to {channel}`, and wait",
         evidence.manifest.release
     );
     Some(match longest {
         None => {
-            let said = format!("it was never in {channel}, where it is to be for {asked} h");
+            let said = format!("it is not in {channel}, where it is to be for {asked} h");
             told("age", false, said, promote)
         }
         Some(age) if age >= Duration::hours(asked.into()) => {

@@ -14,8 +14,8 @@ use super::catalog;
 use super::desk::Desk;
 use super::error::ReleaseError;
 use super::gate::{self, Check, Evidence};
-use crate::aws::Region;
 use crate::aws::ec2::ImageState;
+use crate::aws::{AwsError, Region};
 use crate::channels::settings::{self, known};
 use crate::channels::store::{EnterError, Entered};
 use crate::channels::{Channel, Entry, Stay};
@@ -166,6 +166,12 @@ async fn prepare(
         desk.store.read(name).await?;
     }
     if let Some(stay) = channel.stay(&asked.release) {
+        if asked.dry_run {
+            return Err(ReleaseError::Already {
+                channel: asked.channel.clone(),
+                stay: Box::new(stay.clone()),
+            });
+        }
         return Ok(Ready::There(stay.clone()));
     }
     overtaken(asked, seen, &channel)?;
@@ -194,7 +200,25 @@ async fn prepare(
     }
     desk.progress.say("giving customers access");
     access.give(desk, &asked.channel).await?;
+    show_again(desk, &manifest).await?;
     Ok(Ready::Move(preview))
+}
+
+/// Takes the deprecation of a release's AMIs back, which hides them from customers: what was left to
+/// be retired comes into a channel again.
+pub(super) async fn show_again(
+    desk: &Desk<'_>,
+    manifest: &ReleaseManifest,
+) -> Result<(), ReleaseError> {
+    for (region, place) in &manifest.regions {
+        let ec2 = desk.aws.ec2(region);
+        let Some(ami) = &place.ami else { continue };
+        let image = ec2.image(ami).await?;
+        if image.is_some_and(|image| image.deprecation.is_some()) {
+            ec2.undo_deprecation(ami).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether somebody has moved the release's place in the channel since this run began.
@@ -254,7 +278,11 @@ async fn preview(
         signed,
         before: after,
         approved_by: asked.approved_by.as_deref(),
-        unavailable: unavailable(desk, manifest).await?,
+        unavailable: unavailable(desk, manifest)
+            .await
+            .into_iter()
+            .map(told)
+            .collect(),
         missing: access.missing.clone(),
         customers: customers.clone(),
         now: desk.bucket().now(),
@@ -277,11 +305,19 @@ async fn preview(
     })
 }
 
-/// Regions where a release's AMI cannot be launched, and what it is there. All are asked at once.
+fn told((region, state): (Region, Result<String, AwsError>)) -> (Region, String) {
+    (
+        region,
+        state.unwrap_or_else(|error| format!("not known: {error}")),
+    )
+}
+
+/// Regions where a release's AMI cannot be launched, and what it is there, or why that is not known.
+/// All are asked at once.
 pub(super) async fn unavailable(
     desk: &Desk<'_>,
     manifest: &ReleaseManifest,
-) -> Result<BTreeMap<Region, String>, ReleaseError> {
+) -> BTreeMap<Region, Result<String, AwsError>> {
     let mut asked = tokio::task::JoinSet::new();
     for (region, place) in &manifest.regions {
         let (ec2, region, ami) = (desk.aws.ec2(region), region.clone(), place.ami.clone());
@@ -299,12 +335,13 @@ pub(super) async fn unavailable(
     let mut unavailable = BTreeMap::new();
     while let Some(answer) = asked.join_next().await {
         let (region, state) = answer.expect("asking does not panic");
-        let state = state?;
-        if state != ImageState::Available.to_string() {
-            unavailable.insert(region, state);
+        let available = ImageState::Available.to_string();
+        if state.as_ref().is_ok_and(|state| *state == available) {
+            continue;
         }
+        unavailable.insert(region, state);
     }
-    Ok(unavailable)
+    unavailable
 }
 
 /// The pointer, and what customers read besides.
@@ -326,7 +363,12 @@ async fn move_in(
         // Whoever held no lease brought it in meanwhile: it is there.
         Entered::Already(_) => preview.before.clone(),
     };
-    catalog::refresh(desk).await?;
+    let page = catalog::refresh(desk).await;
+    page.map_err(|error| ReleaseError::Page {
+        channel: asked.channel.clone(),
+        release: asked.release.clone(),
+        source: Box::new(error),
+    })?;
     Ok(promoted(Preview { before, ..preview }, true))
 }
 

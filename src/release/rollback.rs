@@ -2,15 +2,16 @@
 //!
 //! The order is that of a promotion: access, pointer, what customers read. A release that is withdrawn
 //! besides goes out of every channel that it is in, this one last, so that a run that was cut off
-//! before that is begun again; what comes after, the next run finds undone.
+//! before that is begun again; what comes after, the next run finds undone. It knows that from the
+//! stay that the rollback has begun, and does not go back twice.
 
 use serde::Serialize;
 
 use super::access::Access;
 use super::desk::Desk;
 use super::error::ReleaseError;
-use super::promote::unavailable;
-use super::withdraw::{Withdrawn, withdraw};
+use super::promote::{show_again, unavailable};
+use super::withdraw::{self, Withdrawn};
 use super::{catalog, promote};
 use crate::arch::Arch;
 use crate::channels::settings::known;
@@ -18,7 +19,9 @@ use crate::channels::store::{EnterError, Entered};
 use crate::channels::{Channel, Entry, Stay};
 use crate::interrupt::Stop;
 use crate::publish::manifest::{ReleaseManifest, State};
+use crate::publish::papers;
 use crate::publish::release::{Line, ReleaseId};
+use crate::telemetry;
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +32,8 @@ pub struct Rollback {
     pub profile: Option<String>,
     /// Of which architecture.
     pub arch: Option<Arch>,
+    /// The release that is to go; where none is named, the one that is there.
+    pub release: Option<ReleaseId>,
     /// The release to go back to; where none is named, the one that was there before.
     pub to: Option<ReleaseId>,
     /// Whether the release that goes is withdrawn.
@@ -46,8 +51,8 @@ pub struct RolledBack {
     pub channel: String,
     /// The release that went.
     pub from: ReleaseId,
-    /// The release that is there now.
-    pub to: ReleaseId,
+    /// The release that is there now; none where nothing was there before.
+    pub to: Option<ReleaseId>,
     /// Whether it was moved: if not, only to be shown what would be.
     pub moved: bool,
     /// Other channels that a withdrawn release went out of, and what is there now.
@@ -68,10 +73,13 @@ pub struct Other {
 /// What is to be moved.
 struct Plan {
     from: ReleaseId,
-    to: ReleaseManifest,
-    /// Whether the channel has gone back already, by an earlier run.
-    is_back: bool,
-    others: Vec<(Channel, Option<ReleaseManifest>)>,
+    moves: Vec<Move>,
+}
+
+/// A channel, and what comes into it: nothing where nothing was there before.
+struct Move {
+    channel: Channel,
+    to: Option<ReleaseManifest>,
 }
 
 /// Brings a channel back to what was there before. `show` is given what changes before anything is
@@ -82,10 +90,26 @@ struct Plan {
 pub async fn rollback(
     desk: &Desk<'_>,
     asked: &Rollback,
+    stop: Stop,
+    show: impl FnOnce(&RolledBack),
+) -> Result<RolledBack, ReleaseError> {
+    let channel = &asked.channel;
+    let span = telemetry::span!("rollback", channel);
+    telemetry::stage(span, roll_back(desk, asked, stop, show)).await
+}
+
+async fn roll_back(
+    desk: &Desk<'_>,
+    asked: &Rollback,
     mut stop: Stop,
     show: impl FnOnce(&RolledBack),
 ) -> Result<RolledBack, ReleaseError> {
     known(&desk.names, &asked.channel)?;
+    let seen = tokio::select! {
+        biased;
+        how = stop.told() => return Err(ReleaseError::Interrupted(how)),
+        seen = desk.store.read(&asked.channel) => seen?,
+    };
     let lease = tokio::select! {
         biased;
         how = stop.told() => return Err(ReleaseError::Interrupted(how)),
@@ -95,7 +119,7 @@ pub async fn rollback(
         biased;
         lost = lease.lost() => Err(lost.into()),
         how = stop.told() => Err(ReleaseError::Interrupted(how)),
-        planned = plan(desk, asked) => planned,
+        planned = plan(desk, asked, &seen) => planned,
     };
     let result = match planned {
         Err(error) => Err(error),
@@ -115,43 +139,99 @@ pub async fn rollback(
     result
 }
 
-async fn plan(desk: &Desk<'_>, asked: &Rollback) -> Result<Plan, ReleaseError> {
+async fn plan(desk: &Desk<'_>, asked: &Rollback, seen: &Channel) -> Result<Plan, ReleaseError> {
     let channel = desk.store.read(&asked.channel).await?;
-    let current = current(asked, &channel)?;
-    let (from, is_back) = match (&current.in_place_of, &asked.to) {
-        // An earlier run has done that much.
-        (Some(from), None) => (from.clone(), true),
-        _ => (current.release.clone(), false),
-    };
-    let to = match (is_back, &asked.to) {
-        (true, _) => desk.manifest(&current.release).await?,
-        (false, Some(to)) => named(desk, &channel, current, to).await?,
-        (false, None) => {
-            let before = before(desk, &channel, &from).await?;
-            before.ok_or_else(|| {
-                ReleaseError::NothingBefore(format!(
-                    "{} holds {from}, and nothing that can be launched was there before it",
-                    asked.channel
-                ))
-            })?
-        }
-    };
-    let mut others = Vec::new();
+    let going = going(asked, &channel)?;
+    overtaken(asked, seen, &channel, &going)?;
+    // A rollback that withdraws says so before it moves anything: this one is not its rest.
+    if asked.withdraw
+        && asked.release.is_none()
+        && going.is_back
+        && desk.manifest(&going.release).await?.withdrawn.is_none()
+    {
+        return Err(ReleaseError::NothingBefore(format!(
+            "{} has gone back from {} already, which was not withdrawn then; which release is to go? \
+             name it with --release",
+            asked.channel, going.release
+        )));
+    }
+    let mut moves = Vec::new();
     if asked.withdraw {
         for name in desk.names.iter().filter(|name| **name != asked.channel) {
             let other = desk.store.read(name).await?;
-            if other.stay(&from).is_some() {
-                let to = before(desk, &other, &from).await?;
-                others.push((other, to));
+            if other.stay(&going.release).is_some() {
+                let to = before(desk, &other, &going.release).await?;
+                moves.push(Move { channel: other, to });
             }
         }
     }
+    if !going.is_back {
+        let to = match &asked.to {
+            Some(to) => Some(named(desk, &channel, &going.release, to).await?),
+            None => before(desk, &channel, &going.release).await?,
+        };
+        if to.is_none() && !asked.withdraw {
+            return Err(ReleaseError::NothingBefore(format!(
+                "{} holds {}, and nothing that can be launched was there before it",
+                asked.channel, going.release
+            )));
+        }
+        moves.push(Move { channel, to });
+    }
     Ok(Plan {
-        from,
-        to,
-        is_back,
-        others,
+        from: going.release,
+        moves,
     })
+}
+
+/// The release that is to go, and whether it has gone already.
+struct Going {
+    release: ReleaseId,
+    is_back: bool,
+}
+
+fn going(asked: &Rollback, channel: &Channel) -> Result<Going, ReleaseError> {
+    let of = |release: &ReleaseId, is_back| Going {
+        release: release.clone(),
+        is_back,
+    };
+    if let Some(named) = &asked.release {
+        let has_been = channel.stays.iter().any(|stay| stay.release == *named);
+        return match (channel.stay(named), has_been && asked.withdraw) {
+            (Some(_), _) => Ok(of(named, false)),
+            // An earlier run has done that much.
+            (None, true) => Ok(of(named, true)),
+            (None, false) => Err(ReleaseError::NothingBefore(format!(
+                "{named} is not in {}; nothing was moved",
+                asked.channel
+            ))),
+        };
+    }
+    let current = current(asked, channel)?;
+    match (&current.in_place_of, &asked.to) {
+        (Some(from), None) => Ok(of(from, true)),
+        (Some(from), Some(to)) if *to == current.release => Ok(of(from, true)),
+        _ => Ok(of(&current.release, false)),
+    }
+}
+
+/// Whether somebody has moved the channel since this run began: what goes would not be what was seen
+/// to be wrong.
+fn overtaken(
+    asked: &Rollback,
+    seen: &Channel,
+    now: &Channel,
+    going: &Going,
+) -> Result<(), ReleaseError> {
+    let line = &going.release.line;
+    let of = |channel: &Channel| channel.current_of(&line.profile, line.arch).cloned();
+    match of(now).and_then(|release| now.stay(&release).cloned()) {
+        Some(stay) if of(seen).as_ref() != Some(&stay.release) => Err(ReleaseError::Overtaken {
+            channel: asked.channel.clone(),
+            stay: Box::new(stay),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The stay that is to end.
@@ -185,15 +265,14 @@ fn current<'c>(asked: &Rollback, channel: &'c Channel) -> Result<&'c Stay, Relea
 async fn named(
     desk: &Desk<'_>,
     channel: &Channel,
-    current: &Stay,
+    from: &ReleaseId,
     to: &ReleaseId,
 ) -> Result<ReleaseManifest, ReleaseError> {
     let name = channel.channel.clone();
-    if current.release == *to {
-        let stay = Box::new(current.clone());
+    if let Some(stay) = channel.stay(to).filter(|_| from == to) {
         return Err(ReleaseError::Already {
             channel: name,
-            stay,
+            stay: Box::new(stay.clone()),
         });
     }
     let manifest = desk.manifest(to).await?;
@@ -233,9 +312,22 @@ async fn before(
     Ok(None)
 }
 
+/// Whether a release can come back: whole, signed as it stands, and nowhere seen to be gone.
 async fn is_good(desk: &Desk<'_>, manifest: &ReleaseManifest) -> Result<bool, ReleaseError> {
-    let is_meant = manifest.state == State::Published && manifest.withdrawn.is_none();
-    Ok(is_meant && unavailable(desk, manifest).await?.is_empty())
+    if manifest.state != State::Published || manifest.withdrawn.is_some() {
+        return Ok(false);
+    }
+    if let Some(ring) = &desk.store.ring
+        && let Err(why) = papers::check(desk.bucket(), manifest, ring).await?
+    {
+        let release = &manifest.release;
+        desk.progress
+            .say(format!("warning: {release} is passed over: {why}"));
+        return Ok(false);
+    }
+    // A Region that does not answer is no reason to leave what is bad in the others.
+    let unavailable = unavailable(desk, manifest).await;
+    Ok(unavailable.values().all(Result::is_err))
 }
 
 async fn carry_out(
@@ -247,40 +339,61 @@ async fn carry_out(
         in_place_of: Some(plan.from.clone()),
         ..desk.entry(asked.reason.as_deref())
     };
-    for (other, to) in &plan.others {
-        match to {
-            Some(to) => go_back(desk, &other.channel, to, &entry).await?,
-            None => drop(desk.store.leave(&other.channel, &plan.from).await?),
+    let mut ready = Vec::new();
+    for Move { channel, to } in &plan.moves {
+        ready.push(match to {
+            Some(to) => Some(look(desk, channel, to, &entry).await?),
+            None => None,
+        });
+    }
+    if asked.withdraw {
+        // First, so that a run that is cut off is known for what it was.
+        withdraw::mark(desk, &plan.from, asked.reason.as_deref()).await?;
+    }
+    for (Move { channel, to }, access) in plan.moves.iter().zip(ready) {
+        let name = &channel.channel;
+        match (to, access) {
+            (Some(to), Some(access)) => go_back(desk, name, to, access, &entry).await?,
+            _ => drop(desk.store.leave(name, &plan.from).await?),
         }
     }
-    if !plan.is_back {
-        go_back(desk, &asked.channel, &plan.to, &entry).await?;
-    }
-    let was_withdrawn = match plan.is_back && asked.withdraw {
-        false => false,
-        true => {
-            let manifest = desk.manifest(&plan.from).await?;
-            manifest
-                .withdrawn
-                .is_some_and(|withdrawn| withdrawn.running.is_some())
-        }
-    };
     let mut shown = plan.shown(asked);
     shown.moved = true;
-    if asked.withdraw && !was_withdrawn {
-        shown.withdrawn = Some(withdraw(desk, &plan.from, asked.reason.as_deref()).await?);
+    let mut did = !plan.moves.is_empty();
+    if asked.withdraw {
+        let withdrawn = withdraw::withdraw(desk, &plan.from, asked.reason.as_deref()).await?;
+        did |= withdrawn.changed;
+        shown.withdrawn = Some(withdrawn);
     }
-    let mut refreshed = false;
     for name in &desk.names {
-        refreshed |= desk.store.refresh(name).await?;
+        did |= desk.store.refresh(name).await?;
     }
-    refreshed |= catalog::refresh(desk).await?;
-    let did = !plan.is_back || shown.withdrawn.is_some() || !plan.others.is_empty() || refreshed;
+    did |= catalog::refresh(desk).await?;
     match did {
         true => Ok(shown),
         false => Err(ReleaseError::NothingBefore(format!(
-            "{} has gone back from {} to {} already; nothing was moved",
-            asked.channel, plan.from, plan.to.release
+            "{} has gone back from {} already; nothing was moved",
+            asked.channel, plan.from
+        ))),
+    }
+}
+
+/// What customers are to get before a release comes back into a channel: all of it must be there.
+async fn look(
+    desk: &Desk<'_>,
+    channel: &Channel,
+    to: &ReleaseManifest,
+    entry: &Entry,
+) -> Result<Access, ReleaseError> {
+    let Some((as_if, _)) = channel.with(&to.release, entry.clone()) else {
+        return Ok(Access::default());
+    };
+    let access = Access::look(desk, to, vec![as_if]).await?;
+    match access.missing.first() {
+        None => Ok(access.where_it_can(desk)),
+        Some(lack) => Err(ReleaseError::NothingBefore(format!(
+            "{} does not go back to {}: {} needs it in {}, and {}",
+            channel.channel, to.release, lack.customer, lack.region, lack.why
         ))),
     }
 }
@@ -290,14 +403,14 @@ async fn go_back(
     desk: &Desk<'_>,
     name: &str,
     to: &ReleaseManifest,
+    access: Access,
     entry: &Entry,
 ) -> Result<(), ReleaseError> {
-    let channel = desk.store.read(name).await?;
-    let Some((as_if, _)) = channel.with(&to.release, entry.clone()) else {
-        return Ok(());
-    };
-    let access = Access::look(desk, to, vec![as_if]).await?;
     access.give(desk, name).await?;
+    if let Err(error) = show_again(desk, to).await {
+        desk.progress
+            .say(format!("warning: it may be hidden from lists: {error}"));
+    }
     let entered = desk.store.enter(name, &to.release, entry).await;
     let unanswered = |error: EnterError| promote::unanswered(error, &to.release, name);
     match entered.map_err(unanswered)? {
@@ -307,16 +420,21 @@ async fn go_back(
 
 impl Plan {
     fn shown(&self, asked: &Rollback) -> RolledBack {
-        let others = self.others.iter().map(|(channel, to)| Other {
-            channel: channel.channel.clone(),
-            to: to.as_ref().map(|to| to.release.clone()),
-        });
+        let id = |to: &Option<ReleaseManifest>| to.as_ref().map(|to| to.release.clone());
+        let is_own = |one: &&Move| one.channel.channel == asked.channel;
+        let others = self.moves.iter().filter(|one| !is_own(one));
+        let own = self.moves.iter().find(is_own);
         RolledBack {
             channel: asked.channel.clone(),
             from: self.from.clone(),
-            to: self.to.release.clone(),
+            to: own.and_then(|one| id(&one.to)),
             moved: false,
-            others: others.collect(),
+            others: others
+                .map(|one| Other {
+                    channel: one.channel.channel.clone(),
+                    to: id(&one.to),
+                })
+                .collect(),
             withdrawn: None,
         }
     }
@@ -325,12 +443,13 @@ impl Plan {
 impl RolledBack {
     /// For people: what goes where.
     pub fn text(&self, withdraws: bool) -> String {
-        let mut text = format!("{}: {} → {}\n", self.channel, self.from, self.to);
+        let named = |to: &Option<ReleaseId>| {
+            to.as_ref()
+                .map_or("nothing".to_owned(), ToString::to_string)
+        };
+        let mut text = format!("{}: {} → {}\n", self.channel, self.from, named(&self.to));
         for other in &self.others {
-            let to = other
-                .to
-                .as_ref()
-                .map_or("nothing".to_owned(), ToString::to_string);
+            let to = named(&other.to);
             text.push_str(&format!("{}: {} → {to}\n", other.channel, self.from));
         }
         if withdraws {

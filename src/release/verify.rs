@@ -103,7 +103,7 @@ pub struct Check {
 pub struct Verdict {
     /// The AMI or the file.
     pub what: String,
-    /// Whether it is what the publisher signed.
+    /// Whether it is what the publisher signed, and was not withdrawn since.
     pub verified: bool,
     /// The release that it is, as far as it says so.
     pub release: Option<ReleaseId>,
@@ -123,7 +123,8 @@ impl Verdict {
         let withdrawn = manifest.and_then(|manifest| manifest.withdrawn.as_ref());
         Verdict {
             what,
-            verified: checks.iter().all(|check| check.passed),
+            // CI goes by that alone.
+            verified: checks.iter().all(|check| check.passed) && withdrawn.is_none(),
             release,
             withdrawn: withdrawn.map(|one| match &one.reason {
                 Some(reason) => format!("{}: {reason}", one.by),
@@ -148,7 +149,8 @@ impl Verdict {
         }
         let release = self.release.as_ref();
         let release = release.map_or(String::new(), |release| format!(" {release}"));
-        text.push_str(&match self.verified {
+        let is_signed = self.checks.iter().all(|check| check.passed);
+        text.push_str(&match is_signed {
             true => format!("{} is what the publisher signed:{release}\n", self.what),
             false => format!("{} is NOT what the publisher signed\n", self.what),
         });
@@ -327,11 +329,14 @@ fn in_channel(
     let mut places = listed.regions.iter();
     let agrees = places.all(|(region, listed)| {
         let place = manifest.regions.get(region);
-        place.is_some_and(|place| place.ami.as_ref() == Some(&listed.ami))
+        place.is_some_and(|place| {
+            place.ami.as_ref() == Some(&listed.ami) && place.snapshot == listed.snapshot
+        })
     });
+    let agrees = agrees && listed.withdrawn == manifest.withdrawn;
     let told = match agrees {
         true => "signed, and it holds the release",
-        false => "it names other AMIs than the release's manifest",
+        false => "it says something else than the release's manifest",
     };
     Some(check(title, agrees, told))
 }

@@ -99,7 +99,6 @@ pub fn desired(customers: &[Customer], known: Known<'_>, now: OffsetDateTime) ->
         channels, releases, ..
     } = known;
     let mut desired = Desired::default();
-    let named: BTreeSet<&AccountId> = customers.iter().flat_map(|one| &one.accounts).collect();
     for customer in customers {
         let has_channel = |channel: &Channel| customer.channels.contains(&channel.channel);
         if !channels.iter().any(has_channel) {
@@ -107,7 +106,14 @@ pub fn desired(customers: &[Customer], known: Known<'_>, now: OffsetDateTime) ->
         }
         for release in releases_of(customer, channels, now) {
             match releases.get(release) {
-                Some(manifest) => desired.give(customer, manifest, &named),
+                Some(manifest) => {
+                    let gets = |one: &&Customer| releases_of(one, channels, now).contains(release);
+                    let named = match manifest.withdrawn {
+                        None => BTreeSet::new(),
+                        Some(_) => accounts(customers.iter().filter(gets)),
+                    };
+                    desired.give(customer, manifest, &named);
+                }
                 None => desired.lack(customer, release, known.regions),
             }
         }
@@ -187,8 +193,12 @@ impl Desired {
     }
 }
 
+fn accounts<'c>(customers: impl Iterator<Item = &'c Customer>) -> BTreeSet<&'c AccountId> {
+    customers.flat_map(|customer| &customer.accounts).collect()
+}
+
 /// Whether somebody is to be able to launch a release: one that was withdrawn, only who runs it. Who
-/// runs it and is named nowhere has it by an organization or a unit.
+/// runs it and is named by none of those that got it has it by an organization or a unit.
 fn keeps(
     manifest: &ReleaseManifest,
     region: &Region,

@@ -1,6 +1,7 @@
 //! What is desired and what is there, looked up, and the plan that comes of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 
 use tokio::task::JoinSet;
 
@@ -84,6 +85,28 @@ pub fn read_customers(
     };
     let file = path.display().to_string();
     customers::parse(&file, &text, &known).map_err(ShareError::Mistakes)
+}
+
+/// The customers; none where there is no file of them and there never were any. A file that is gone, or
+/// not where it is looked for, is no reason to forget whom access was given to.
+///
+/// # Errors
+/// The file has mistakes, or is missing though there are customers; the bucket's.
+pub async fn if_any(
+    bucket: &Bucket,
+    publisher: &Publisher,
+    settings: &ShareSettings,
+    channels: &[String],
+) -> Result<Option<Vec<Customer>>, ShareError> {
+    match read_customers(publisher, settings, channels) {
+        Err(ShareError::Read { path, source }) if source.kind() == ErrorKind::NotFound => {
+            match Record::read(bucket).await?.0.parties.is_empty() {
+                true => Ok(None),
+                false => Err(ShareError::Read { path, source }),
+            }
+        }
+        customers => customers.map(Some),
+    }
 }
 
 impl Job<'_> {

@@ -313,6 +313,22 @@ pub(super) async fn sweep(
                 continue;
             }
         };
+        // A run that went on from there may have finished it meanwhile.
+        let is_alive = match dead {
+            Dead::Build(_) => Ok(false),
+            Dead::Release(id) => bucket
+                .manifest(id)
+                .await
+                .map(|found| found.is_some_and(|stored| stored.manifest.state == State::Published)),
+        };
+        let things = match is_alive {
+            Ok(false) => things,
+            Ok(true) => Vec::new(),
+            Err(error) => {
+                failed.push(trouble(dead, None, &error.to_string(), error.advice()));
+                Vec::new()
+            }
+        };
         for orphan in things {
             if let Err(error) = remove(job, bucket, orphan).await {
                 let region = Some(orphan.region.clone());

@@ -134,7 +134,9 @@ fn what_is_withdrawn_goes_from_everybody_who_does_not_run_it() {
         "{said}"
     );
     let at = format!("{}@{}", second.ami(REGIONS[0]), REGIONS[0]);
-    let said = house.run(&["verify", &at]).done();
+    let ended = house.run(&["verify", &at]);
+    assert_eq!(ended.status, 3, "{}", ended.stderr);
+    let said = ended.stdout;
     assert!(
         said.contains("it was withdrawn by") && said.contains("do not launch it"),
         "{said}"
