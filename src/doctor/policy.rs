@@ -203,7 +203,8 @@ pub fn least(commands: &[Command], scope: &Scope<'_>) -> Policy {
         statement.extend([scope.read_snapshots(), scope.decrypt_blocks()]);
     }
     if wanted.share && !wanted.publish {
-        statement.push(scope.share_own());
+        let own = scope.share_own();
+        statement.push(own.and(wanted.promote.then_some(share::SHOW)));
     }
     if wanted.build || wanted.publish {
         statement.push(scope.tag_at_creation(wanted.build, wanted.publish));
@@ -386,6 +387,9 @@ impl Scope<'_> {
         }
         if and_share {
             actions.extend(share::ATTRIBUTES);
+        }
+        if wanted.promote {
+            actions.extend(share::SHOW);
         }
         let handle = allow("HandleOwn", &actions, self.images_and_snapshots());
         handle.when(self.of_releases())

@@ -218,6 +218,15 @@ pub(super) async fn show_again(
             ec2.undo_deprecation(ami).await?;
         }
     }
+    let Some(mut stored) = desk.bucket().manifest(&manifest.release).await? else {
+        return Ok(());
+    };
+    // Its end begins anew, if it ever comes to that.
+    if stored.manifest.retired.is_some() {
+        let mut next = stored.manifest.clone();
+        next.retired = None;
+        desk.bucket().try_replace(&mut stored, next).await?;
+    }
     Ok(())
 }
 
@@ -273,16 +282,14 @@ async fn preview(
         None => None,
         Some(ring) => Some(papers::check(desk.bucket(), manifest, ring).await?),
     };
+    let unavailable = unavailable(desk, manifest).await.into_iter();
+    let unavailable = unavailable.map(|(region, state)| Ok((region, state?)));
     let evidence = Evidence {
         manifest,
         signed,
         before: after,
         approved_by: asked.approved_by.as_deref(),
-        unavailable: unavailable(desk, manifest)
-            .await
-            .into_iter()
-            .map(told)
-            .collect(),
+        unavailable: unavailable.collect::<Result<_, AwsError>>()?,
         missing: access.missing.clone(),
         customers: customers.clone(),
         now: desk.bucket().now(),
@@ -303,13 +310,6 @@ async fn preview(
         regions: manifest.regions.keys().cloned().collect(),
         gate: gate::check(&asks, &evidence),
     })
-}
-
-fn told((region, state): (Region, Result<String, AwsError>)) -> (Region, String) {
-    (
-        region,
-        state.unwrap_or_else(|error| format!("not known: {error}")),
-    )
 }
 
 /// Regions where a release's AMI cannot be launched, and what it is there, or why that is not known.

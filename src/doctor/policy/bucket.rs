@@ -76,7 +76,11 @@ impl Scope<'_> {
         let lease = object("leases/access.json");
         let mut written = Vec::new();
         if wanted.promote {
-            written.extend([object("catalog/*"), object("channels/*.json")]);
+            written.extend([
+                object("catalog/*"),
+                object("channels/*.json"),
+                object("releases/*/manifest.json"),
+            ]);
         }
         if wanted.share {
             written.extend([lease.clone(), object("shares.json")]);

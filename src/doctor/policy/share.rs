@@ -13,6 +13,9 @@ pub(super) const ATTRIBUTES: [&str; 4] = [
     "ec2:ModifySnapshotAttribute",
 ];
 
+/// What comes into a channel again is not to be hidden.
+pub(super) const SHOW: [&str; 1] = ["ec2:DisableImageDeprecation"];
+
 /// Who may use keys: read, and changed.
 pub(super) const KEYS: [&str; 5] = [
     "kms:CreateGrant",

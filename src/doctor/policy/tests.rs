@@ -184,7 +184,10 @@ fn every_command_gets_what_it_calls_and_no_more() {
     for (commands, expected) in [
         (&[Command::Publish][..], &[&looks[..], &publishes][..]),
         (&[Command::Share], &[&shares]),
-        (&[Command::Promote], &[&shares]),
+        (
+            &[Command::Promote],
+            &[&shares, &["ec2:DisableImageDeprecation"]],
+        ),
         (
             &[Command::Share, Command::Doctor],
             &[&looks, &shares, &asks],
@@ -208,7 +211,14 @@ fn every_command_gets_what_it_calls_and_no_more() {
         ),
         (
             &Command::ALL,
-            &[&looks, &builds, &publishes, &asks, &shares],
+            &[
+                &looks,
+                &builds,
+                &publishes,
+                &asks,
+                &shares,
+                &["ec2:DisableImageDeprecation"],
+            ],
         ),
     ] {
         let publisher = Publisher::of(&REGIONS, false);
@@ -341,8 +351,9 @@ fn a_build_stays_at_home_and_handles_its_own() {
 #[test]
 fn keys_are_granted_to_aws_alone() {
     let publisher = Publisher::of(&["eu-central-1", "us-east-1"], false);
+    // A promotion gives access, too.
     let all_but_share = Command::ALL.map(|command| match command {
-        Command::Share => Command::Promote,
+        Command::Share | Command::Promote => Command::Publish,
         other => other,
     });
     for commands in [&[Command::Build][..], &[Command::Publish], &all_but_share] {
@@ -440,6 +451,7 @@ fn share_and_promote_touch_their_own_alone() {
             &[
                 "catalog/*",
                 "channels/*.json",
+                "releases/*/manifest.json",
                 "leases/access.json",
                 "shares.json",
             ],
@@ -450,6 +462,7 @@ fn share_and_promote_touch_their_own_alone() {
             &[
                 "catalog/*",
                 "channels/*.json",
+                "releases/*/manifest.json",
                 "leases/access.json",
                 "shares.json",
             ],

@@ -164,7 +164,7 @@ fn a_web_server() {
             document("stable", OLDER, NEWER),
         ),
         ("/img/channels/edge.json", edge),
-        ("/new/channels/nightly.json", r#"{"schema": 2}"#.to_owned()),
+        ("/new/channels/nightly.json", r#"{"schema": 3}"#.to_owned()),
     ];
     let port = serve(files.map(|(path, body)| (path.to_owned(), body)).into());
     let at = |path: &str| format!("http://127.0.0.1:{port}/{path}");
@@ -193,7 +193,7 @@ fn a_web_server() {
     assert_eq!(shop.list(&one).done(), format!("{older}\n"));
 
     for (path, words) in [
-        ("new", &["format 2", "update alpine-ami"][..]),
+        ("new", &["format 3", "update alpine-ami"][..]),
         ("nothing", &["none of the channels", "stable"]),
     ] {
         let catalog = at(path);

@@ -73,7 +73,7 @@ fn a_gate_asks_for_a_test_for_age_and_for_somebody_by_name() {
         &to_stable,
         &[
             "no test of",
-            "never in candidate",
+            "it is not in candidate",
             "one of these must: ada, grace",
             "--approved-by NAME",
         ],
