@@ -302,7 +302,7 @@ impl Scope<'_> {
             self.start_snapshot(),
             self.fill_snapshot(),
             self.make_images(wanted.diff),
-            self.handle_own(!wanted.diff, wanted.share),
+            self.handle_own(!wanted.diff, wanted),
         ]
     }
 
@@ -380,12 +380,12 @@ impl Scope<'_> {
 
     /// A copy that failed is removed before it is made again. What was published is read back, in
     /// every Region; a snapshot that someone else made is tagged before.
-    fn handle_own(&self, and_read: bool, and_share: bool) -> Statement {
+    fn handle_own(&self, and_read: bool, wanted: Wanted) -> Statement {
         let mut actions = vec!["ec2:DeleteSnapshot", "ec2:DeregisterImage"];
         if and_read {
             actions.extend(READS);
         }
-        if and_share {
+        if wanted.share {
             actions.extend(share::ATTRIBUTES);
         }
         if wanted.promote {
