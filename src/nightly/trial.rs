@@ -1,5 +1,6 @@
 //! An image is booted before it is published.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ pub(super) async fn boot(
             report = test_image(&test) => report?,
         };
         if !report.passed {
-            keep(folder, image, &report)?;
+            keep(folder, image, &report).map_err(|source| not_kept(folder, source))?;
             return Err(StepError::NotPassed {
                 firmware: *firmware,
                 failures: report.failures,
@@ -68,18 +69,20 @@ pub(super) async fn boot(
         last = Some(report);
     }
     if let Some(report) = last {
-        keep(folder, image, &report)?;
+        keep(folder, image, &report).map_err(|source| not_kept(folder, source))?;
     }
     Ok(().into())
 }
 
 /// The release says it, and gates ask for it.
-fn keep(folder: &Path, image: &Manifest, report: &Report) -> Result<(), StepError> {
+fn keep(folder: &Path, image: &Manifest, report: &Report) -> io::Result<()> {
     let tested = Tested::of(report, &image.image.sha256, OffsetDateTime::now_utc());
-    tested.write(folder).map_err(|source| StepError::Keep {
-        path: folder.join(TEST),
-        source,
-    })
+    tested.write(folder)
+}
+
+fn not_kept(folder: &Path, source: io::Error) -> StepError {
+    let path = folder.join(TEST);
+    StepError::Keep { path, source }
 }
 
 fn checks(image: &Manifest) -> Vec<Check> {

@@ -82,8 +82,15 @@ fn a_gate_asks_for_a_test_for_age_and_for_somebody_by_name() {
     let image = std::fs::read_to_string(house.folder().join("image-1/manifest.json"));
     let image: Value = serde_json::from_str(&image.expect("a manifest")).expect("JSON");
     let tested = |passed: bool| {
+        // The latest counts.
+        let at = if passed {
+            "2026-01-02T00:00:00Z"
+        } else {
+            "2026-01-01T00:00:00Z"
+        };
         let tested = json!({
-            "image_sha256": image["image"]["sha256"], "at": "2026-01-01T00:00:00Z",
+            "image_sha256": image["image"]["sha256"],
+            "at": at,
             "passed": passed, "firmware": "uefi", "accel": "tcg", "boot_seconds": 12.5,
             "memory_used_bytes": 1, "root_used_bytes": 1, "checks": {}, "tool": "tests",
         });
