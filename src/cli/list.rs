@@ -118,7 +118,7 @@ impl ListArgs {
         let rows = &listing.rows;
         let text = match self.format.unwrap_or(usual) {
             Format::Table => format::table(rows),
-            Format::Csv => format::csv(rows, listing.has_catalog),
+            Format::Csv => format::csv(rows, listing.has_catalog, listing.has_key),
             Format::Json => json(&Document {
                 publisher: &listing.publisher,
                 images: rows,

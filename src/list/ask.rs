@@ -57,6 +57,8 @@ pub struct Listing {
     pub seen: usize,
     /// Whether rows tell their channels.
     pub has_catalog: bool,
+    /// Whether a key is named that vouches for AMIs.
+    pub has_key: bool,
     /// What failed.
     pub trouble: Vec<ListError>,
     filter: Filter,
@@ -167,6 +169,9 @@ pub async fn look(
         true => address(config, question, is_own.then_some(&account))?,
         false => None,
     };
+    if has_key && address.is_none() {
+        return Err(ListError::NothingSigned);
+    }
     if let (Some(channel), None) = (channel, &address) {
         return Err(ListError::NoCatalog(channel.to_owned()));
     }
@@ -206,6 +211,7 @@ pub async fn look(
         rows,
         seen,
         has_catalog: catalog.is_some(),
+        has_key,
         trouble,
         filter: question.filter.clone(),
     })

@@ -30,6 +30,9 @@ pub enum ListError {
         "which AMIs are in the channel `{0}` only the publisher's catalog says, and none is named"
     )]
     NoCatalog(String),
+    /// A key is named, and nothing that it could have signed.
+    #[error("a publisher's key is named, and no catalog: what it signed is in the catalog")]
+    NothingSigned,
     /// No channel can be called so.
     #[error(transparent)]
     ChannelName(#[from] ChannelNameError),
@@ -143,6 +146,7 @@ impl ListError {
             self,
             ListError::Address { .. }
                 | ListError::NoCatalog(_)
+                | ListError::NothingSigned
                 | ListError::ChannelName(_)
                 | ListError::Key(_)
         )
@@ -171,7 +175,7 @@ impl ListError {
             ListError::Address { .. } => {
                 "write s3://BUCKET, s3://BUCKET/PREFIX or https://…, with --catalog or as `catalog` in [list]".to_owned()
             }
-            ListError::NoCatalog(_) => {
+            ListError::NoCatalog(_) | ListError::NothingSigned => {
                 "name it with --catalog s3://BUCKET/PREFIX or https://…, or as `catalog` in [list]; the publisher knows where it is".to_owned()
             }
             ListError::ChannelName(_) => "name a channel of the publisher's".to_owned(),

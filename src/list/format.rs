@@ -12,7 +12,7 @@ use crate::aws::{AccountId, Region};
 use crate::ui::text;
 
 /// The columns of tables and CSV; the last one only where there is a catalog.
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "region",
     "profile",
     "version",
@@ -26,6 +26,7 @@ const COLUMNS: [&str; 13] = [
     "deprecated",
     "newest",
     "channels",
+    "signed",
 ];
 
 /// A form.
@@ -59,14 +60,19 @@ pub fn table(rows: &[Row]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let is_shown = |column: &str| column != "name" && (column != "channels" || has_channels(rows));
+    let is_shown = |column: &str| match column {
+        "name" => false,
+        "channels" => rows.iter().any(|row| row.channels.is_some()),
+        "signed" => rows.iter().any(|row| row.signed.is_some()),
+        _ => true,
+    };
     let columns: Vec<&str> = COLUMNS.into_iter().filter(|name| is_shown(name)).collect();
     let mut lines = vec![columns.iter().map(|name| (*name).to_owned()).collect()];
     lines.extend(rows.iter().map(|row| {
         let cell = |column: &&str| match cell(row, column).as_str() {
             "true" => "yes".to_owned(),
             // What is rare stands out.
-            "false" if *column != "encrypted" => "-".to_owned(),
+            "false" if !matches!(*column, "encrypted" | "signed") => "-".to_owned(),
             "false" => "no".to_owned(),
             "" => "-".to_owned(),
             text => text.to_owned(),
@@ -78,20 +84,18 @@ pub fn table(rows: &[Row]) -> String {
 
 /// Comma-separated values.
 /// <https://www.rfc-editor.org/rfc/rfc4180>
-pub fn csv(rows: &[Row], with_channels: bool) -> String {
-    let columns = COLUMNS
-        .into_iter()
-        .filter(|name| *name != "channels" || with_channels);
-    let columns: Vec<&str> = columns.collect();
+pub fn csv(rows: &[Row], with_channels: bool, with_signed: bool) -> String {
+    let is_there = |column: &&str| match *column {
+        "channels" => with_channels,
+        "signed" => with_signed,
+        _ => true,
+    };
+    let columns: Vec<&str> = COLUMNS.into_iter().filter(is_there).collect();
     let mut text = record(columns.iter().map(|name| (*name).to_owned()));
     for row in rows {
         text.push_str(&record(columns.iter().map(|column| cell(row, column))));
     }
     text
-}
-
-fn has_channels(rows: &[Row]) -> bool {
-    rows.iter().any(|row| row.channels.is_some())
 }
 
 fn cell(row: &Row, column: &str) -> String {
@@ -108,6 +112,9 @@ fn cell(row: &Row, column: &str) -> String {
         "encrypted" => row.encrypted.to_string(),
         "deprecated" => row.deprecated.to_string(),
         "newest" => row.newest.to_string(),
+        "signed" => row
+            .signed
+            .map_or(String::new(), |signed| signed.to_string()),
         _ => row.channels.as_deref().unwrap_or_default().join(" "),
     }
 }
@@ -247,12 +254,13 @@ mod tests {
             }]})
         );
         assert_eq!(
-            csv(&rows, true),
+            csv(&rows, true, false),
             "region,profile,version,alpine,arch,release,date,ami,name,encrypted,deprecated,newest,channels\n\
              us-east-1,my-node,1.22.8,3.15.11,x86_64,my-node-1.22.8-x86_64-20260131.1,2026-01-31,\
              ami-00000000000000001,p/my-node/1.22.8/alpine-3.15.11/x86_64/20260131.1,true,true,false,nightly stable\n"
         );
-        assert!(csv(&[], false).ends_with(",newest\n"));
+        assert!(csv(&[], false, false).ends_with(",newest\n"));
+        assert!(csv(&[], true, true).ends_with(",channels,signed\n"));
         let cells = ["a", "b,c", "d\"e"].map(str::to_owned);
         assert_eq!(record(cells.into_iter()), "a,\"b,c\",\"d\"\"e\"\n");
     }

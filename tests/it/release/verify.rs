@@ -262,3 +262,69 @@ fn what_cannot_be_verified() {
         .failed(2);
     assert!(said.contains("ami-"), "{said}");
 }
+
+/// What the publisher's key vouches for, and what it does not.
+#[test]
+fn a_list_tells_what_is_signed() {
+    let house = House::new();
+    signing(&house);
+    let (first, second) = (release(&house, 1), release(&house, 2));
+    house.run(&["promote", &first, "--to", "stable"]).done();
+    let list = |more: &[&str]| {
+        let base = ["list", "--region", REGIONS[0], "--key", "signing.pem.pub"];
+        house.run(&[&base[..], more].concat())
+    };
+    let listed: Value = serde_json::from_str(&list(&["--format", "json"]).done()).expect("JSON");
+    let told: Vec<(&Value, &Value)> = listed["images"]
+        .as_array()
+        .expect("images")
+        .iter()
+        .map(|image| (&image["release"], &image["signed"]))
+        .collect();
+    let expected = [(json!(second), json!(false)), (json!(first), json!(true))];
+    assert_eq!(
+        told,
+        expected
+            .each_ref()
+            .map(|(release, signed)| (release, signed))
+    );
+    let table = list(&[]).done();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].ends_with("signed"), "{table}");
+    assert!(
+        lines[1].contains(&second) && lines[1].ends_with("no"),
+        "{table}"
+    );
+    assert!(
+        lines[2].contains(&first) && lines[2].ends_with("yes"),
+        "{table}"
+    );
+    let csv = list(&["--format", "csv"]).done();
+    assert!(
+        csv.lines()
+            .nth(2)
+            .is_some_and(|line| line.ends_with(",stable,true")),
+        "{csv}"
+    );
+    // The newest is not what is launched, if nobody vouches for it.
+    let id = list(&["--id"]).done();
+    assert_eq!(json!(id.trim()), listed["images"][1]["ami"]);
+
+    let text = object(&house, "channels/stable.json").expect("a channel");
+    let changed = forged(&text, |channel| channel["publisher"] = json!("another"));
+    put(&house, "channels/stable.json", &changed);
+    for more in [&[][..], &["--id"], &["--channel", "stable"]] {
+        let ended = list(more);
+        assert_eq!(ended.stdout, "");
+        let said = ended.failed(1);
+        assert!(said.contains("cannot be trusted"), "{said}");
+    }
+    // Without a catalog a key says nothing, and that is told.
+    let config = house.config().replace("bucket = ", "# bucket = ");
+    house.configure(&config);
+    let said = list(&["--id"]).failed(2);
+    assert!(
+        said.contains("a publisher's key is named, and no catalog"),
+        "{said}"
+    );
+}
