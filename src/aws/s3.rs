@@ -7,6 +7,7 @@
 //! compete must not write equal bytes: a run's id in them is enough.
 
 mod facts;
+mod policy;
 mod presign;
 #[cfg(test)]
 mod tests;

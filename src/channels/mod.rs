@@ -10,9 +10,11 @@
 //! |---|---|
 //! | [`settings`] | which channels there are, and what they ask of a release |
 //! | [`document`] | a channel's document, read and trusted |
+//! | [`index`] | which channels there are, for customers |
 //! | [`store`] | the documents in the bucket |
 
 pub mod document;
+pub mod index;
 pub mod settings;
 pub mod store;
 #[cfg(test)]

@@ -124,6 +124,12 @@ pub fn gate(settings: &[ChannelSettings], name: &str) -> (Gate, Option<String>) 
     (gate, before)
 }
 
+/// Whether a channel may be called so: a word of small letters, digits and `-`.
+pub fn is_word(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && name.bytes().all(is_letter)
+}
+
 /// The names of the channels, in their order.
 ///
 /// # Errors
@@ -132,11 +138,10 @@ pub fn names(settings: &[ChannelSettings]) -> Result<Vec<String>, ChannelNameErr
     if settings.is_empty() {
         return Ok(DEFAULT.map(str::to_owned).into());
     }
-    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let mut seen = BTreeSet::new();
     let mut names = Vec::new();
     for ChannelSettings { name, .. } in settings {
-        if name.is_empty() || !name.bytes().all(is_letter) {
+        if !is_word(name) {
             return Err(ChannelNameError::NoWord(name.clone()));
         }
         if !seen.insert(name) {

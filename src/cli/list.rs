@@ -170,7 +170,13 @@ fn set_up(ui: Ui, listing: &Listing) -> Result<Status, Failure> {
     let Listing {
         publisher, account, ..
     } = listing;
-    let setup = Setup::new(&listing.rows, publisher, account, &listing.home);
+    let accounts = (publisher, account);
+    let setup = Setup::new(
+        &listing.rows,
+        accounts,
+        &listing.home,
+        listing.catalog.as_ref(),
+    );
     ui.result(&setup, || setup.text(account))?;
     if listing.rows.is_empty() {
         warn(ui, listing);

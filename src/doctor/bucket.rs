@@ -5,14 +5,21 @@
 //! content. Deleting cannot be asked for: on a versioned bucket it leaves a marker.
 
 use super::{Check, Group};
-use crate::aws::s3::{BucketAddress, BucketFacts, BucketSeen};
+use crate::aws::s3::{BucketAddress, BucketFacts, BucketSeen, Encryption};
 use crate::aws::{Aws, AwsError, Region};
+use crate::share::settings::Readers;
 
 /// An object that nobody makes.
 const UNUSED: &str = "alpine-ami-doctor-asks";
 
-/// What can be seen of the bucket, and what may be done with it.
-pub async fn checks(aws: &Aws, home: &Region, bucket: &str, prefix: &str) -> Vec<Check> {
+/// What can be seen of the bucket, and what may be done with it. `catalog` is who is to read the
+/// catalog in it.
+pub async fn checks(
+    aws: &Aws,
+    home: &Region,
+    (bucket, prefix): (&str, &str),
+    catalog: Readers,
+) -> Vec<Check> {
     let s3 = aws.s3(home);
     let address = BucketAddress {
         name: bucket.to_owned(),
@@ -28,7 +35,7 @@ pub async fn checks(aws: &Aws, home: &Region, bucket: &str, prefix: &str) -> Vec
         Err(error) => return vec![refused("bucket", &error)],
     };
     match s3.describe_bucket(&address).await {
-        Ok(facts) => checks.extend(set_up(bucket, &facts)),
+        Ok(facts) => checks.extend(set_up(bucket, &facts, catalog)),
         Err(error) => checks.push(refused(error.action, &error)),
     }
     let key = match prefix.trim_matches('/') {
@@ -82,14 +89,14 @@ fn create(bucket: &str, home: &Region) -> String {
 }
 
 /// What keeps the objects safe, as far as the principal may ask.
-fn set_up(bucket: &str, facts: &BucketFacts) -> Vec<Check> {
+fn set_up(bucket: &str, facts: &BucketFacts, catalog: Readers) -> Vec<Check> {
     let encryption = facts.encryption.as_ref();
-    let encryption =
-        encryption.map(|how| Check::ok(Group::Bucket, "encryption", format!("{how} by default")));
-    let mut checks = vec![
-        versioning(bucket, facts.versioning),
-        privacy(bucket, facts.public_access_blocked),
-    ];
+    let encryption = encryption.map(|how| encrypted(how, catalog));
+    let privacy = match catalog {
+        Readers::Everybody => openness(bucket, facts.public_access_blocked),
+        _ => privacy(bucket, facts.public_access_blocked),
+    };
+    let mut checks = vec![versioning(bucket, facts.versioning), privacy];
     checks.extend(encryption);
     checks
 }
@@ -112,6 +119,43 @@ fn versioning(bucket: &str, on: Option<bool>) -> Check {
             ),
         ),
         None => not_allowed(name, "s3:GetBucketVersioning"),
+    }
+}
+
+/// Whom the catalog is served to must be able to decrypt it.
+fn encrypted(how: &Encryption, catalog: Readers) -> Check {
+    let name = "encryption";
+    if catalog == Readers::Nobody || how.is_under_own_keys_of_s3() {
+        return Check::ok(Group::Bucket, name, format!("{how} by default"));
+    }
+    Check::warning(
+        Group::Bucket,
+        name,
+        format!(
+            "{how} by default: whoever is to read the catalog ([share] catalog) needs that key"
+        ),
+        "let S3 use its own keys (SSE-S3, AES256); or let customers use the key by its policy, if it is not AWS's",
+    )
+}
+
+/// A catalog for everybody needs a bucket that may be public.
+fn openness(bucket: &str, blocked: Option<bool>) -> Check {
+    let name = "public access";
+    match blocked {
+        Some(false) => Check::ok(
+            Group::Bucket,
+            name,
+            "possible, as `catalog = \"everybody\"` needs it",
+        ),
+        Some(true) => Check::warning(
+            Group::Bucket,
+            name,
+            "is blocked, and [share] has `catalog = \"everybody\"`",
+            format!(
+                "`aws s3api put-public-access-block --bucket {bucket} --public-access-block-configuration BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=false,RestrictPublicBuckets=false`, or `catalog = \"customers\"`"
+            ),
+        ),
+        None => not_allowed(name, "s3:GetBucketPublicAccessBlock"),
     }
 }
 

@@ -145,6 +145,7 @@ async fn least_policy_as(
         account: session.as_ref().ok().map(Aws::account),
         keys: &known,
         signing: &patient.signing,
+        catalog: patient.share.catalog,
     };
     (policy::least(commands, &scope), warnings)
 }
@@ -209,8 +210,9 @@ async fn ask(patient: &Patient, aws: &Aws, limit: Duration) -> Vec<Check> {
     }
     if let Some(bucket) = publish.bucket.clone() {
         let (aws, prefix) = (aws.clone(), publish.prefix.clone());
+        let catalog = patient.share.catalog;
         asked.ask(Group::Bucket, "bucket", None, async move {
-            bucket::checks(&aws, &home, &bucket, &prefix).await
+            bucket::checks(&aws, &home, (&bucket, &prefix), catalog).await
         });
     }
     checks.extend(asked.all().await);

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::aws::{AccountId, KeyArn, Region, tags};
 use crate::publish::settings::PublishSettings;
+use crate::share::settings::Readers;
 use crate::sign::settings::SigningSettings;
 
 /// The most characters that a managed policy may have, white space not counted.
@@ -101,6 +102,8 @@ pub struct Scope<'a> {
     pub keys: &'a BTreeMap<Region, KeyArn>,
     /// `[signing]`.
     pub signing: &'a SigningSettings,
+    /// Who is to read the catalog.
+    pub catalog: Readers,
 }
 
 /// A policy document.

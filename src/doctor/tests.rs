@@ -14,6 +14,7 @@ use crate::aws::tags::{self, Tags};
 use crate::aws::testing::{ABROAD, Cloud, HOME, region};
 use crate::aws::wait::{Seen, until};
 use crate::aws::{KeyArn, Kind, SnapshotId};
+use crate::share::settings::Readers;
 
 const BUCKET: &str = "publishers-images";
 /// Long enough for any answer of a sandbox on a busy machine.
@@ -382,7 +383,7 @@ async fn a_bucket_is_the_account_s_own_and_at_home() {
     let (aws, home) = (&aws, &region(HOME));
     let s3 = aws.s3(home).sdk().clone();
 
-    let there = bucket::checks(aws, home, BUCKET, "").await;
+    let there = bucket::checks(aws, home, (BUCKET, ""), Readers::Nobody).await;
     let status = |checks: &[Check], name: &str| {
         let check = checks.iter().find(|check| check.name == name);
         check.map(|check| check.status)
@@ -407,12 +408,12 @@ async fn a_bucket_is_the_account_s_own_and_at_home() {
         let call = s3.put_public_access_block().bucket(BUCKET);
         let call = call.public_access_block_configuration(block);
         call.send().await.expect("a block");
-        let checks = bucket::checks(aws, home, BUCKET, "").await;
+        let checks = bucket::checks(aws, home, (BUCKET, ""), Readers::Nobody).await;
         assert_eq!(status(&checks, "versioning"), Some(Status::Ok));
         assert_eq!(status(&checks, "public access"), Some(expected));
     }
 
-    let missing = bucket::checks(aws, home, "nobody-has-this-bucket", "").await;
+    let missing = bucket::checks(aws, home, ("nobody-has-this-bucket", ""), Readers::Nobody).await;
     assert_eq!(missing[0].status, Status::Failed);
     assert!(
         missing[0].found.starts_with("there is no bucket"),
@@ -427,7 +428,7 @@ async fn a_bucket_is_the_account_s_own_and_at_home() {
 async fn a_bucket_elsewhere_or_of_others_is_refused() {
     let cloud = Cloud::start().await;
     let aws = furnish(&cloud).await;
-    let elsewhere = bucket::checks(&aws, &region(ABROAD), BUCKET, "").await;
+    let elsewhere = bucket::checks(&aws, &region(ABROAD), (BUCKET, ""), Readers::Nobody).await;
     assert_eq!(elsewhere[0].status, Status::Failed, "{elsewhere:?}");
     assert!(
         elsewhere[0]
@@ -438,7 +439,7 @@ async fn a_bucket_elsewhere_or_of_others_is_refused() {
     cloud
         .fault(json!({"operation": "HeadBucket", "action": "deny"}))
         .await;
-    let refused = bucket::checks(&aws, &region(HOME), BUCKET, "").await;
+    let refused = bucket::checks(&aws, &region(HOME), (BUCKET, ""), Readers::Nobody).await;
     assert!(
         refused[0].found.contains("another account's"),
         "{refused:?}"
@@ -475,6 +476,7 @@ async fn under_the_least_policy_the_doctor_finds_nothing_wrong() {
         account: Some(aws.account()),
         keys: &keys,
         signing: &patient.signing,
+        catalog: patient.share.catalog,
     };
     let confined = async |commands: &[policy::Command]| {
         let aws = confine(&cloud, &policy::least(commands, &scope)).await;

@@ -55,6 +55,8 @@ pub struct Listing {
     pub rows: Vec<Row>,
     /// How many AMIs of the publisher's there are in all.
     pub seen: usize,
+    /// Where the catalog is, if it is known.
+    pub catalog: Option<CatalogAddress>,
     /// Whether rows tell their channels.
     pub has_catalog: bool,
     /// Whether a key is named that vouches for AMIs.
@@ -165,20 +167,19 @@ pub async fn look(
     let is_own = publisher == account;
     let channel = question.filter.channel.as_deref();
     let has_key = question.key.is_some() || config.list.key.is_some();
-    let address = match question.shows_channels || channel.is_some() || has_key {
-        true => address(config, question, is_own.then_some(&account))?,
-        false => None,
-    };
+    let known = address(config, question, is_own.then_some(&account))?;
+    let is_read = question.shows_channels || channel.is_some() || has_key;
+    let address = known.as_ref().filter(|_| is_read);
     if has_key && address.is_none() {
         return Err(ListError::NothingSigned);
     }
-    if let (Some(channel), None) = (channel, &address) {
+    if let (Some(channel), None) = (channel, address) {
         return Err(ListError::NoCatalog(channel.to_owned()));
     }
     let regions = regions(aws, home, &question.regions).await?;
     let (found, catalog) = tokio::join!(
         images(aws, regions, &publisher),
-        catalog(aws, home, config, address.as_ref(), question)
+        catalog(aws, home, config, address, question)
     );
     let (images, mut trouble) = found;
     let catalog = match catalog {
@@ -211,6 +212,7 @@ pub async fn look(
         rows,
         seen,
         has_catalog: catalog.is_some(),
+        catalog: known,
         has_key,
         trouble,
         filter: question.filter.clone(),

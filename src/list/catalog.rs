@@ -15,7 +15,8 @@ use super::ListError;
 use crate::aws::s3::{BucketAddress, BucketSeen, S3};
 use crate::aws::{AccountId, AmiId, Aws, Kind, Region};
 use crate::channels::document::{self, Document, DocumentError, Seal};
-use crate::channels::settings::{ChannelSettings, names};
+use crate::channels::index::{self, Index};
+use crate::channels::settings::{ChannelSettings, is_word, names};
 use crate::channels::store;
 use crate::publish::release::ReleaseId;
 use crate::sign::{KeyRing, OpenError};
@@ -198,8 +199,7 @@ pub fn check_name(channel: &str) -> Result<(), ListError> {
     Ok(())
 }
 
-/// Reads a catalog. A bucket tells which channels it has; of a web server, those of `known` are asked
-/// for.
+/// Reads a catalog. Where nothing tells which channels it has, those of `known` are asked for.
 ///
 /// # Errors
 /// It is not there, may not be read, or is none.
@@ -215,11 +215,20 @@ pub async fn read(
         place: address.text(),
         ..Catalog::default()
     };
-    for name in source.channels(known).await? {
-        let path = store::key(&name);
-        if let Some(bytes) = source.fetch(&path).await? {
-            catalog.take(&name, &source.url(&path), &bytes, ring)?;
+    let names = source.channels(known).await?;
+    let mut denied = None;
+    for name in &names.names {
+        let path = store::key(name);
+        match source.fetch(&path).await {
+            Ok(Some(bytes)) => catalog.take(name, &source.url(&path), &bytes, ring)?,
+            Ok(None) => {}
+            // It may not be there: S3 says so also then, to those who may not list the bucket.
+            Err(error) if error.is_denied() && !names.are_told => denied = Some(error),
+            Err(error) => return Err(error),
         }
+    }
+    if let (Some(error), true) = (denied, catalog.channels.is_empty()) {
+        return Err(error);
     }
     match (&source, catalog.channels.is_empty()) {
         (Source::Web { base, .. }, true) => {
@@ -231,6 +240,14 @@ pub async fn read(
         }
         _ => Ok(catalog),
     }
+}
+
+/// The channels that there may be.
+pub struct Names {
+    /// They.
+    pub names: Vec<String>,
+    /// Whether the catalog says that they are there.
+    pub are_told: bool,
 }
 
 /// A catalog that documents are fetched from.
@@ -300,23 +317,47 @@ impl Source {
         }
     }
 
-    /// The channels that there may be. Not every customer may list the bucket: those of `known` are
-    /// asked for then.
-    async fn channels(&self, known: &BTreeSet<String>) -> Result<Vec<String>, ListError> {
-        let Source::Bucket { s3, bucket, prefix } = self else {
-            return Ok(known.iter().cloned().collect());
+    /// The channels that there may be. Customers may not list the bucket, and nobody lists a web
+    /// server: there the catalog's index says it, or, where it has none, those of `known` are asked
+    /// for.
+    ///
+    /// # Errors
+    /// What says it cannot be read.
+    pub async fn channels(&self, known: &BTreeSet<String>) -> Result<Names, ListError> {
+        let told = |names| {
+            let are_told = true;
+            Ok(Names { names, are_told })
         };
-        let folder = format!("{prefix}channels/");
-        let keys = match s3.list(bucket, &folder).await {
-            Err(error) if error.kind == Kind::Denied => return Ok(known.iter().cloned().collect()),
-            keys => keys.map_err(ListError::CatalogCall)?,
+        if let Source::Bucket { s3, bucket, prefix } = self {
+            let folder = format!("{prefix}channels/");
+            match s3.list(bucket, &folder).await {
+                Err(error) if error.kind == Kind::Denied => {}
+                keys => {
+                    let keys = keys.map_err(ListError::CatalogCall)?;
+                    let name = |key: &String| {
+                        let name = key.strip_prefix(&folder)?.strip_suffix(".json")?;
+                        // What else lies there is not ours to judge.
+                        is_word(name).then(|| name.to_owned())
+                    };
+                    return told(keys.iter().filter_map(name).collect());
+                }
+            }
+        }
+        let indexed = match self.fetch(index::KEY).await {
+            Err(error) if error.is_denied() => None,
+            indexed => indexed?,
         };
-        let name = |key: &String| {
-            let name = key.strip_prefix(&folder)?.strip_suffix(".json")?;
-            // What else lies there is not ours to judge.
-            check_name(name).ok().map(|()| name.to_owned())
-        };
-        Ok(keys.iter().filter_map(name).collect())
+        match indexed.map(|bytes| Index::read(&bytes)) {
+            Some(Ok(names)) => told(names),
+            Some(Err(why)) => Err(ListError::Unreadable {
+                place: self.url(index::KEY),
+                why: web::printable(&why),
+            }),
+            None => Ok(Names {
+                names: known.iter().cloned().collect(),
+                are_told: false,
+            }),
+        }
     }
 }
 

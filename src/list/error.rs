@@ -152,6 +152,11 @@ impl ListError {
         )
     }
 
+    /// Whether the catalog, or a document of it, may not be read.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, ListError::CatalogCall(error) if error.kind == Kind::Denied)
+    }
+
     /// What to do next.
     pub fn advice(&self) -> Option<String> {
         Some(match self {
@@ -182,7 +187,7 @@ impl ListError {
             ListError::UnknownChannel { .. } => "name one of them".to_owned(),
             ListError::Bucket { .. } => "ask the publisher where the catalog is".to_owned(),
             ListError::CatalogCall(error) if error.kind == Kind::Denied => format!(
-                "allow {} to the principal; if it is allowed, ask the publisher to let the account in by the bucket's policy (s3:ListBucket, s3:GetObject under channels/)",
+                "allow {} to the principal (`list --setup --catalog …` prints the policy); if it is allowed, ask the publisher to serve the catalog to the account (`catalog = \"customers\"` in [share], then `share apply`), and whether that document is there: S3 tells no customer",
                 error.action
             ),
             ListError::CatalogCall(error) => error.advice(),

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use super::Row;
 use crate::aws::{AccountId, Region};
 use crate::doctor::policy::{Policy, Statement};
+use crate::list::catalog::CatalogAddress;
+use crate::share::policy::catalog::FOLDERS;
 
 /// The name of the grant: one that is asked for twice is made once.
 const GRANT: &str = "auto-scaling";
@@ -74,12 +76,13 @@ pub fn keys(rows: &[Row]) -> BTreeMap<Region, BTreeSet<String>> {
 }
 
 impl Setup {
-    /// What `account` needs to launch what is listed. `anywhere` is a Region of its partition.
+    /// What `account` needs to launch what is listed, and to read the publisher's catalog, where it is
+    /// known. `anywhere` is a Region of its partition.
     pub fn new(
         rows: &[Row],
-        publisher: &AccountId,
-        account: &AccountId,
+        (publisher, account): (&AccountId, &AccountId),
         anywhere: &Region,
+        catalog: Option<&CatalogAddress>,
     ) -> Setup {
         let mut grants = Vec::new();
         for (region, ids) in keys(rows) {
@@ -94,10 +97,9 @@ impl Setup {
             }));
         }
         let keys = grants.iter().map(|grant| grant.key.clone()).collect();
-        Setup {
-            policy: policy(publisher, account, anywhere, merged(keys, publisher)),
-            grants,
-        }
+        let mut policy = policy(publisher, account, anywhere, merged(keys, publisher));
+        policy.statement.extend(reading(catalog, anywhere));
+        Setup { policy, grants }
     }
 
     /// The Regions where no description tells the key.
@@ -131,6 +133,21 @@ impl Setup {
         );
         text
     }
+}
+
+/// What reads the catalog, where it is in a bucket.
+fn reading(catalog: Option<&CatalogAddress>, anywhere: &Region) -> Option<Statement> {
+    let Some(CatalogAddress::Bucket { bucket, prefix }) = catalog else {
+        return None;
+    };
+    let objects = format!("arn:{}:s3:::{}/{prefix}", anywhere.partition(), bucket.name);
+    let folders = FOLDERS.map(|folder| format!("{objects}{folder}*"));
+    Some(allow(
+        "ReadCatalog",
+        &["s3:GetObject"],
+        folders.into(),
+        None,
+    ))
 }
 
 /// A multi-Region key has the same id everywhere: one ARN says so, and the policy stays short.
@@ -230,7 +247,9 @@ mod tests {
     const NAME: &str = "p/node/1.22.8/alpine-3.15.11/x86_64/20260131.1";
 
     fn setup(rows: &[Row]) -> Setup {
-        Setup::new(rows, &account(OWNER), &account(OTHER), &region("eu-west-1"))
+        let accounts = (&account(OWNER), &account(OTHER));
+        let catalog = "s3://images/a".parse().expect("an address");
+        Setup::new(rows, accounts, &region("eu-west-1"), Some(&catalog))
     }
 
     #[test]
@@ -281,6 +300,16 @@ mod tests {
             used.resource,
             ["arn:aws:kms:*:111122223333:key/mrk-1", unknown]
         );
+    }
+
+    #[test]
+    fn the_catalog_may_be_read() {
+        let policy = setup(&[]).policy.text();
+        for folder in ["catalog", "channels", "releases"] {
+            let objects = format!("\"arn:aws:s3:::images/a/{folder}/*\"");
+            assert!(policy.contains(&objects), "{policy}");
+        }
+        assert!(!policy.contains("s3:*") && !policy.contains("s3:ListBucket"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What customers read besides the channels themselves: a page, and the schemas of what is signed.
+//! What customers read besides the channels themselves: a page, which channels there are, and the
+//! schemas of what is signed.
 //!
 //! All of it is made from the channels and the manifests alone, so that the same catalog gives the same
 //! bytes, and whoever finds it otherwise writes it again.
@@ -16,6 +17,7 @@ use super::page::data::{
 };
 use super::page::render;
 use crate::aws::s3::{Condition, Put};
+use crate::channels::index::{self, Index};
 use crate::channels::{Channel, Stay};
 use crate::diff::changes::Changes;
 use crate::publish::bucket::{BucketError, keys};
@@ -27,12 +29,15 @@ use crate::publish::release::ReleaseId;
 pub const PAGE: &str = "catalog/index.html";
 /// The JSON Schema of a channel's document.
 pub const CHANNEL_SCHEMA: &str = "catalog/channel.schema.json";
+/// The JSON Schema of the index of channels.
+pub const INDEX_SCHEMA: &str = "catalog/index.schema.json";
 /// The JSON Schema of a release's manifest.
 pub const RELEASE_SCHEMA: &str = "catalog/release.schema.json";
 
 /// So many others may be faster before this gives up.
 const MOST_ROUNDS: u32 = 16;
 const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
 const JSON_SCHEMA: &str = "application/schema+json";
 
 /// Writes what is not as it should be. Whether anything was written.
@@ -44,9 +49,24 @@ pub async fn refresh(desk: &Desk<'_>) -> Result<bool, ReleaseError> {
     let channel = write(desk, CHANNEL_SCHEMA, JSON_SCHEMA, schema::<Channel>()).await?;
     let release = schema::<ReleaseManifest>();
     let release = write(desk, RELEASE_SCHEMA, JSON_SCHEMA, release).await?;
-    let page = render(&page(desk).await?).into_bytes();
+    let of_index = write(desk, INDEX_SCHEMA, JSON_SCHEMA, schema::<Index>()).await?;
+    let mut channels = Vec::new();
+    for name in &desk.names {
+        channels.push(desk.store.read(name).await?);
+    }
+    let index = write(desk, index::KEY, JSON, index(&channels)).await?;
+    let page = render(&page(desk, &channels).await?).into_bytes();
     let page = write(desk, PAGE, HTML, page).await?;
-    Ok(channel | release | page)
+    Ok(channel | release | of_index | index | page)
+}
+
+/// Which channels have a document that customers can read.
+fn index(channels: &[Channel]) -> Vec<u8> {
+    let used = channels.iter().filter(|channel| !channel.stays.is_empty());
+    let names = used.map(|channel| channel.channel.clone()).collect();
+    let mut text = serde_json::to_vec_pretty(&Index::new(names)).expect("an index has a JSON form");
+    text.push(b'\n');
+    text
 }
 
 /// A type's JSON Schema.
@@ -79,12 +99,8 @@ async fn write(
 }
 
 /// What the page tells: what is in each channel, and what each release took the place of.
-async fn page(desk: &Desk<'_>) -> Result<PageData, ReleaseError> {
-    let mut channels = Vec::new();
-    for name in &desk.names {
-        channels.push(desk.store.read(name).await?);
-    }
-    let manifests = manifests(desk, &channels).await?;
+async fn page(desk: &Desk<'_>, channels: &[Channel]) -> Result<PageData, ReleaseError> {
+    let manifests = manifests(desk, channels).await?;
     let mut releases = BTreeMap::new();
     for (id, manifest) in &manifests {
         let is_signed = match &desk.store.ring {

@@ -210,10 +210,14 @@ pub async fn ami(
     let told = format!("{url}, signed by the key {}…", short(&key));
     let mut checks = vec![check("manifest", true, told)];
     checks.extend(compared(&image, region, &release, &manifest));
-    for name in channels {
-        let path = store::key(name);
-        if let Some(bytes) = source.fetch(&path).await? {
-            checks.extend(in_channel(name, &bytes, ring, &manifest));
+    let names = source.channels(channels).await?;
+    for name in &names.names {
+        match source.fetch(&store::key(name)).await {
+            Ok(Some(bytes)) => checks.extend(in_channel(name, &bytes, ring, &manifest)),
+            Ok(None) => {}
+            // It may not be there: S3 says so also then, to those who may not list the bucket.
+            Err(error) if error.is_denied() && !names.are_told => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(Verdict::of(what, Some(release), Some(&manifest), checks))

@@ -6,6 +6,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::customers::Customer;
 use super::policy::User;
+use super::policy::catalog::Reader;
+use super::settings::Readers;
 use crate::aws::ec2::Party;
 use crate::aws::{AccountId, AmiId, KeyArn, Region, RoleArn, SnapshotId};
 use crate::channels::{Channel, Stay};
@@ -23,6 +25,20 @@ pub struct Desired {
     pub unsure: BTreeSet<String>,
 }
 
+/// Who is to read the catalog: every customer that is served, all of it, whatever its channels.
+pub fn readers(customers: &[Customer], readers: Readers, now: OffsetDateTime) -> BTreeSet<Reader> {
+    match readers {
+        Readers::Nobody => BTreeSet::new(),
+        Readers::Everybody => [Reader::Everybody].into(),
+        Readers::Customers => customers
+            .iter()
+            .filter(|customer| customer.is_served_on(now.date()))
+            .flat_map(Customer::parties)
+            .filter_map(|party| User::of(&party).map(Reader::Party))
+            .collect(),
+    }
+}
+
 /// What a Region is to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DesiredRegion {
@@ -32,6 +48,8 @@ pub struct DesiredRegion {
     pub snapshots: BTreeMap<SnapshotId, BTreeSet<Party>>,
     /// Who may use keys.
     pub keys: BTreeMap<KeyArn, DesiredKey>,
+    /// Who may read the catalog, which is in one Region alone.
+    pub readers: BTreeSet<Reader>,
 }
 
 /// Who is to launch an AMI.

@@ -65,18 +65,18 @@ pub enum RegionError {
     /// A call failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
-    /// The key's policy has become one that must not be written over.
-    #[error("the policy of a key in {region} was changed meanwhile: {why}")]
+    /// A policy has become one that must not be written over.
+    #[error("a policy in {region} was changed meanwhile: {why}")]
     Policy {
         /// Where.
         region: Region,
         /// What is wrong.
         why: String,
     },
-    /// KMS does not take the policy.
+    /// KMS or S3 does not take the policy.
     #[error("{error}; what was changed in the policy: {}", .users.join(", "))]
     Put {
-        /// What KMS says.
+        /// What it says.
         error: AwsError,
         /// Who was added or removed.
         users: Vec<String>,
@@ -103,7 +103,7 @@ impl RegionError {
                 "see who else changes it, then run the same command again".to_owned()
             }
             RegionError::Put { .. } => {
-                "KMS takes no policy that names an account that there is not (any more): see that all of these exist, and that no other statement names a principal that is gone"
+                "AWS takes no policy that names an account that there is not (any more): see that all of these exist, and that no other statement names a principal that is gone"
                     .to_owned()
             }
             RegionError::NotSeen { .. } => {

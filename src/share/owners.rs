@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::customers::Customer;
 use super::policy::User;
+use super::policy::catalog::Reader;
 use crate::aws::ec2::Party;
 use crate::aws::kms::sharing::Grant;
 use crate::aws::s3::ETag;
@@ -29,6 +30,9 @@ pub struct Record {
     pub parties: BTreeMap<String, Given>,
     /// Keys that somebody may use.
     pub keys: BTreeSet<KeyArn>,
+    /// Whether somebody may read the catalog.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub catalog: bool,
 }
 
 /// Whose a party is, and since when it is known.
@@ -47,6 +51,7 @@ impl Default for Record {
             schema: SCHEMA,
             parties: BTreeMap::new(),
             keys: BTreeSet::new(),
+            catalog: false,
         }
     }
 }
@@ -82,6 +87,7 @@ impl Record {
         &self,
         customers: &[Customer],
         keys: &BTreeSet<KeyArn>,
+        catalog: bool,
         now: OffsetDateTime,
     ) -> Record {
         let mut next = self.clone();
@@ -96,16 +102,18 @@ impl Record {
             }
         }
         next.keys.extend(keys.iter().cloned());
+        next.catalog |= catalog;
         next
     }
 
     /// The record when nothing is left of what the file does not say.
     #[must_use]
-    pub fn only(&self, customers: &[Customer], keys: &BTreeSet<KeyArn>) -> Record {
+    pub fn only(&self, customers: &[Customer], keys: &BTreeSet<KeyArn>, catalog: bool) -> Record {
         let named: BTreeSet<String> = customers.iter().flat_map(names).collect();
         let mut next = self.clone();
         next.parties.retain(|name, _| named.contains(name));
         next.keys.retain(|key| keys.contains(key));
+        next.catalog = catalog;
         next
     }
 }
@@ -154,6 +162,14 @@ impl Owners {
     /// Whose a user of keys is.
     pub fn of_user(&self, user: &User) -> Option<&str> {
         self.users.get(user).map(String::as_str)
+    }
+
+    /// Whose a reader of the catalog is.
+    pub fn of_reader(&self, reader: &Reader) -> Option<&str> {
+        match reader {
+            Reader::Everybody => None,
+            Reader::Party(user) => self.of_user(user),
+        }
     }
 
     /// Whose a role is: of a customer that names it, or that has its account.

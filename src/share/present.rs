@@ -6,11 +6,13 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::policy::KeyPolicy;
+use super::policy::catalog::{CatalogPolicy, Place};
+use super::policy::{KeyPolicy, PolicyError};
 use crate::aws::ec2::{Ec2, Image, ImageState, Party};
 use crate::aws::kms::Kms;
 use crate::aws::kms::sharing::Grant;
 use crate::aws::{AccountId, AmiId, Aws, AwsError, KeyArn, Kind, Region, SnapshotId};
+use crate::publish::bucket::Bucket;
 
 /// Calls that go on at once in a Region: AWS lets through a burst of a hundred, then twenty a
 /// second. <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
@@ -25,6 +27,20 @@ pub struct PresentRegion {
     pub snapshots: BTreeMap<SnapshotId, BTreeSet<Party>>,
     /// Who may use keys, of those that there are.
     pub keys: BTreeMap<KeyArn, PresentKey>,
+    /// Who may read the catalog, if it is here and that is looked at.
+    pub catalog: Option<PresentCatalog>,
+}
+
+/// Who may read the catalog.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PresentCatalog {
+    /// The bucket's policy.
+    pub policy: CatalogPolicy,
+    /// Whether the bucket's Block Public Access keeps everybody out.
+    pub is_blocked: bool,
+    /// Whether what is in the bucket is encrypted under a key of AWS's, which no other account may
+    /// use.
+    pub is_under_aws_key: bool,
 }
 
 /// Who may launch an AMI.
@@ -61,6 +77,14 @@ pub enum ReadError {
         /// Why.
         why: String,
     },
+    /// The bucket's policy is none that this program can keep.
+    #[error("the policy of the bucket {bucket} cannot be read: {why}")]
+    Bucket {
+        /// The bucket.
+        bucket: String,
+        /// Why.
+        why: PolicyError,
+    },
 }
 
 impl ReadError {
@@ -70,6 +94,9 @@ impl ReadError {
             ReadError::Aws(error) => error.advice(),
             ReadError::Policy { .. } => {
                 "look at it: `aws kms get-key-policy --policy-name default --key-id …`".to_owned()
+            }
+            ReadError::Bucket { bucket, .. } => {
+                format!("look at it: `aws s3api get-bucket-policy --bucket {bucket}`")
             }
         }
     }
@@ -100,6 +127,38 @@ pub async fn read(
     found
 }
 
+/// Reads who may read the catalog.
+///
+/// # Errors
+/// A call's; the bucket's policy cannot be read.
+pub async fn catalog(bucket: &Bucket, place: &Place) -> Result<PresentCatalog, ReadError> {
+    let (s3, address) = (bucket.s3(), bucket.address());
+    let (policy, is_blocked, encryption) = tokio::join!(
+        catalog_policy(bucket, place),
+        s3.blocks_public_policies(address),
+        s3.default_encryption(address)
+    );
+    let (policy, is_blocked, encryption) = (policy?, is_blocked?, encryption?);
+    let is_under_aws_key = encryption.is_some_and(|encryption| encryption.is_under_aws_key());
+    Ok(PresentCatalog {
+        policy,
+        is_blocked,
+        is_under_aws_key,
+    })
+}
+
+/// Reads the policy of the publisher's bucket.
+///
+/// # Errors
+/// A call's; it cannot be read.
+pub async fn catalog_policy(bucket: &Bucket, place: &Place) -> Result<CatalogPolicy, ReadError> {
+    let text = bucket.s3().policy(bucket.address()).await?;
+    CatalogPolicy::parse(text.as_deref(), place.clone()).map_err(|why| ReadError::Bucket {
+        bucket: place.bucket.clone(),
+        why,
+    })
+}
+
 /// Reads one Region.
 #[derive(Clone)]
 struct Reader {
@@ -118,6 +177,7 @@ impl Reader {
             images,
             snapshots,
             keys,
+            catalog: None,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::customers::DEFAULT_FILE;
 
@@ -16,6 +16,7 @@ const LAUNCH_PERMISSIONS: usize = 1000;
 /// [share]
 /// customers = "customers.toml"
 /// launch_permission_quota = 1000
+/// catalog = "customers"
 /// ```
 #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -24,6 +25,24 @@ pub struct ShareSettings {
     pub customers: PathBuf,
     /// The account's quota of launch permissions of an AMI.
     pub launch_permission_quota: usize,
+    /// Who may read the catalog in the bucket, besides the account itself.
+    pub catalog: Readers,
+}
+
+/// Who may read the catalog: the page, the channels, and the papers of releases.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Readers {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// The customers that are served, as `customers.toml` names them.
+    Customers,
+    /// Whoever knows where it is, over HTTPS, without an account. Block Public Access of the bucket
+    /// must let it be.
+    Everybody,
 }
 
 impl Default for ShareSettings {
@@ -31,6 +50,7 @@ impl Default for ShareSettings {
         ShareSettings {
             customers: DEFAULT_FILE.into(),
             launch_permission_quota: LAUNCH_PERMISSIONS,
+            catalog: Readers::Nobody,
         }
     }
 }

@@ -6,17 +6,18 @@ use std::io::ErrorKind;
 use tokio::task::JoinSet;
 
 use super::customers::{self, Customer, Known};
-use super::desired::{self, Desired};
+use super::desired::{self, Desired, readers};
 use super::error::ShareError;
 use super::owners::{Owners, Record};
 use super::plan::told::Told;
 use super::plan::{Plan, Terms};
+use super::policy::catalog::Place;
 use super::present::{self, PresentRegion, ReadError};
-use super::settings::ShareSettings;
+use super::settings::{Readers, ShareSettings};
 use crate::aws::s3::ETag;
 use crate::aws::{Aws, KeyArn, Region};
 use crate::channels::{Channel, store};
-use crate::publish::bucket::{Bucket, BucketError};
+use crate::publish::bucket::{Bucket, BucketError, keys};
 use crate::publish::complete::Publisher;
 use crate::publish::manifest::ReleaseManifest;
 use crate::publish::progress::Progress;
@@ -110,6 +111,28 @@ pub async fn if_any(
 }
 
 impl Job<'_> {
+    /// Whether anybody is to read the catalog.
+    pub fn serves_catalog(&self) -> bool {
+        self.settings.catalog != Readers::Nobody
+    }
+
+    /// Where the catalog is.
+    pub fn catalog(&self) -> Place {
+        let Publisher {
+            home,
+            bucket,
+            prefix,
+            name,
+            ..
+        } = self.publisher;
+        Place {
+            bucket: bucket.clone(),
+            prefix: keys::prefix(prefix),
+            region: home.clone(),
+            publisher: name.clone(),
+        }
+    }
+
     /// The publisher's bucket.
     pub fn bucket(&self) -> Bucket {
         let Publisher {
@@ -139,7 +162,10 @@ pub async fn survey(job: &Job<'_>, bucket: &Bucket) -> Result<Survey, ShareError
         releases: &releases,
         regions: &job.publisher.regions,
     };
-    let desired = desired::desired(job.customers, known, now);
+    let mut desired = desired::desired(job.customers, known, now);
+    let home = job.publisher.home.clone();
+    let readers = readers(job.customers, job.settings.catalog, now);
+    desired.regions.entry(home.clone()).or_default().readers = readers;
     let regions = places(job, &desired, &record);
     job.progress.say(format!(
         "reading who has access, in {} Regions",
@@ -153,6 +179,17 @@ pub async fn survey(job: &Job<'_>, bucket: &Bucket) -> Result<Survey, ShareError
             Err(error) => drop(failed.insert(region, error)),
         }
     }
+    // Where nobody is to read it and nobody could, it is nobody's business who else may read a bucket.
+    if job.serves_catalog() || record.catalog {
+        let catalog = present::catalog(bucket, &job.catalog()).await;
+        match (catalog, present.get_mut(&home)) {
+            (Ok(catalog), Some(region)) => region.catalog = Some(catalog),
+            (Err(error), _) => drop(failed.insert(home.clone(), error)),
+            // What could not be read of the Region is told already.
+            (Ok(_), None) => {}
+        }
+    }
+    present.retain(|region, _| !failed.contains_key(region));
     let owners = Owners::new(job.customers, &record);
     let terms = Terms {
         owners: &owners,

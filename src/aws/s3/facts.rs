@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_sdk_s3::types::BucketVersioningStatus;
+use aws_sdk_s3::types::{BucketVersioningStatus, PublicAccessBlockConfiguration};
 
 use super::{BucketAddress, S3, is_refusal};
 use crate::aws::error::{AwsError, Kind};
@@ -30,6 +30,22 @@ pub struct Encryption {
     pub key: Option<String>,
 }
 
+impl Encryption {
+    /// Whether objects are under keys of S3's own, with which whoever may read them need not be
+    /// concerned.
+    pub fn is_under_own_keys_of_s3(&self) -> bool {
+        self.algorithm == "AES256"
+    }
+
+    /// Whether objects are under a key of KMS that AWS made for the account, which no other account can
+    /// be let use.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html>
+    pub fn is_under_aws_key(&self) -> bool {
+        let is_aws_key = |key: &String| key.ends_with("alias/aws/s3");
+        self.algorithm.starts_with("aws:kms") && self.key.as_ref().is_none_or(is_aws_key)
+    }
+}
+
 impl fmt::Display for Encryption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.key {
@@ -48,7 +64,7 @@ impl S3 {
         Ok(BucketFacts {
             versioning: if_allowed(self.versioning(bucket)).await?,
             public_access_blocked: if_allowed(self.public_access_blocked(bucket)).await?,
-            encryption: if_allowed(self.encryption(bucket)).await?.flatten(),
+            encryption: if_allowed(self.default_encryption(bucket)).await?.flatten(),
         })
     }
 
@@ -87,21 +103,7 @@ impl S3 {
     }
 
     async fn public_access_blocked(&self, bucket: &BucketAddress) -> Result<bool, AwsError> {
-        let call = self.call("s3:GetBucketPublicAccessBlock", bucket, "");
-        let ask = || {
-            self.client
-                .get_public_access_block()
-                .bucket(&bucket.name)
-                .set_expected_bucket_owner(bucket.owner_text())
-                .send()
-        };
-        let answer = match self.caller.run(call, ask).await {
-            Err(error) if error.code.as_deref() == Some("NoSuchPublicAccessBlockConfiguration") => {
-                return Ok(false);
-            }
-            answer => answer?,
-        };
-        let parts = answer.public_access_block_configuration();
+        let parts = self.public_access_block(bucket).await?;
         Ok(parts.is_some_and(|parts| {
             let parts = [
                 parts.block_public_acls(),
@@ -113,7 +115,47 @@ impl S3 {
         }))
     }
 
-    async fn encryption(&self, bucket: &BucketAddress) -> Result<Option<Encryption>, AwsError> {
+    /// Whether Block Public Access of the bucket, not that of its account, refuses a public policy or
+    /// takes its effect.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub async fn blocks_public_policies(&self, bucket: &BucketAddress) -> Result<bool, AwsError> {
+        let parts = self.public_access_block(bucket).await?;
+        Ok(parts.is_some_and(|parts| {
+            let parts = [parts.block_public_policy(), parts.restrict_public_buckets()];
+            parts.contains(&Some(true))
+        }))
+    }
+
+    async fn public_access_block(
+        &self,
+        bucket: &BucketAddress,
+    ) -> Result<Option<PublicAccessBlockConfiguration>, AwsError> {
+        let call = self.call("s3:GetBucketPublicAccessBlock", bucket, "");
+        let ask = || {
+            self.client
+                .get_public_access_block()
+                .bucket(&bucket.name)
+                .set_expected_bucket_owner(bucket.owner_text())
+                .send()
+        };
+        match self.caller.run(call, ask).await {
+            Err(error) if error.code.as_deref() == Some("NoSuchPublicAccessBlockConfiguration") => {
+                Ok(None)
+            }
+            answer => Ok(answer?.public_access_block_configuration),
+        }
+    }
+
+    /// How objects are encrypted where the writer says nothing.
+    ///
+    /// # Errors
+    /// AWS's.
+    pub async fn default_encryption(
+        &self,
+        bucket: &BucketAddress,
+    ) -> Result<Option<Encryption>, AwsError> {
         let call = self.call("s3:GetEncryptionConfiguration", bucket, "");
         let ask = || {
             self.client

@@ -3,12 +3,22 @@
 use serde_json::json;
 
 use super::{Scope, Statement, Wanted, allow};
+use crate::share::settings::Readers;
 
 /// What says how a bucket is.
 const ASKS: [&str; 3] = [
     "s3:GetBucketPublicAccessBlock",
     "s3:GetBucketVersioning",
     "s3:GetEncryptionConfiguration",
+];
+
+/// What lets customers read the catalog, as `catalog` in `[share]` says.
+const SERVES: [&str; 5] = [
+    "s3:DeleteBucketPolicy",
+    "s3:GetBucketPolicy",
+    "s3:GetBucketPublicAccessBlock",
+    "s3:GetEncryptionConfiguration",
+    "s3:PutBucketPolicy",
 ];
 
 impl Scope<'_> {
@@ -22,6 +32,9 @@ impl Scope<'_> {
             using.push(self.objects(bucket, writes));
             if !writes {
                 using.extend(self.records(bucket, wanted));
+            }
+            if wanted.share && self.catalog != Readers::Nobody {
+                using.push(allow("ServeCatalog", &SERVES, vec![self.bucket(bucket)]));
             }
         } else if wanted.doctor {
             using.push(self.ask_about_bucket(bucket));

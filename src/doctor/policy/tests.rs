@@ -45,6 +45,7 @@ struct Publisher {
     account: AccountId,
     keys: BTreeMap<Region, KeyArn>,
     signing: SigningSettings,
+    catalog: Readers,
 }
 
 impl Publisher {
@@ -72,6 +73,7 @@ impl Publisher {
             account: "111122223333".parse().expect("an account"),
             regions,
             signing: SigningSettings::default(),
+            catalog: Readers::Nobody,
         }
     }
 
@@ -84,6 +86,7 @@ impl Publisher {
                 account: Some(&self.account),
                 keys: &self.keys,
                 signing: &self.signing,
+                catalog: self.catalog,
             },
         )
     }

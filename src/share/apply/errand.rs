@@ -12,11 +12,13 @@ use crate::aws::ec2::{Ec2, Way};
 use crate::aws::kms::Kms;
 use crate::aws::wait;
 use crate::aws::{AccountId, KeyArn, Kind, Region};
+use crate::publish::bucket::Bucket;
 use crate::publish::progress::Progress;
 use crate::share::error::RegionError;
 use crate::share::plan::{Change, RegionPlan, grant_name};
+use crate::share::policy::catalog::{self, CatalogPolicy, Place, Reader};
 use crate::share::policy::{KeyPolicy, MOST_BYTES, User};
-use crate::share::present::parse_policy;
+use crate::share::present::{self, parse_policy};
 use crate::share::survey::Job;
 
 /// Calls that change something, at once in a Region.
@@ -31,6 +33,8 @@ pub(super) struct Errand {
     pub(super) ec2: Ec2,
     pub(super) kms: Kms,
     pub(super) region: Region,
+    /// Where the catalog is; all of it is in one Region.
+    catalog: (Bucket, Place),
     publisher: String,
     account: AccountId,
     principal: String,
@@ -44,6 +48,7 @@ enum Stage {
     Keys,
     Snapshots,
     Images,
+    Catalog,
 }
 
 impl Stage {
@@ -52,6 +57,7 @@ impl Stage {
             Change::Policy { .. } | Change::Grant { .. } | Change::Revoke { .. } => Stage::Keys,
             Change::Copy { .. } => Stage::Snapshots,
             Change::Launch { .. } => Stage::Images,
+            Change::Catalog { .. } => Stage::Catalog,
         }
     }
 
@@ -60,6 +66,7 @@ impl Stage {
             Stage::Keys => "keys",
             Stage::Snapshots => "snapshots",
             Stage::Images => "AMIs",
+            Stage::Catalog => "the catalog",
         }
     }
 }
@@ -70,6 +77,7 @@ impl Errand {
             ec2: job.aws.ec2(region),
             kms: job.aws.kms(region),
             region: region.clone(),
+            catalog: (job.bucket(), job.catalog()),
             publisher: job.publisher.name.clone(),
             account: job.aws.account().clone(),
             principal: job.aws.identity().arn.clone(),
@@ -90,10 +98,10 @@ impl Errand {
             .cloned()
             .partition(|change| matches!(change, Change::Grant { .. }));
         let granted = self.make_all(Stage::Keys, Way::Add, grants).await;
-        for stage in [Stage::Keys, Stage::Snapshots, Stage::Images] {
+        for stage in [Stage::Keys, Stage::Snapshots, Stage::Images, Stage::Catalog] {
             self.stage(stage, Way::Add, &rest).await?;
         }
-        for stage in [Stage::Images, Stage::Snapshots] {
+        for stage in [Stage::Catalog, Stage::Images, Stage::Snapshots] {
             self.stage(stage, Way::Remove, &plan.remove).await?;
         }
         granted?;
@@ -126,7 +134,10 @@ impl Errand {
             Way::Add => "giving",
             Way::Remove => "taking back",
         };
-        let at = format!("{verb}: {} {}", changes.len(), stage.name());
+        let at = match stage {
+            Stage::Catalog => format!("{verb}: {}", stage.name()),
+            _ => format!("{verb}: {} {}", changes.len(), stage.name()),
+        };
         self.progress.region(&self.region, at);
         let make = |errand: Errand, change: Change| async move {
             errand.make(&change, way).await?;
@@ -171,6 +182,9 @@ impl Errand {
     async fn make(&self, change: &Change, way: Way) -> Result<(), RegionError> {
         match change {
             Change::Policy { key, users } => return self.write_policy(key, users, way).await,
+            Change::Catalog { readers, .. } => {
+                return self.write_bucket_policy(readers, way).await;
+            }
             Change::Grant { key, role } => {
                 let name = grant_name(&self.publisher, role);
                 self.kms.grant(key, role, &name).await?;
@@ -232,6 +246,47 @@ impl Errand {
             },
             _ => error.into(),
         })
+    }
+
+    /// The same with the policy of the publisher's bucket.
+    async fn write_bucket_policy(
+        &self,
+        readers: &BTreeSet<Reader>,
+        way: Way,
+    ) -> Result<(), RegionError> {
+        let before = self.catalog_policy().await?;
+        let after = match way {
+            Way::Add => before.with(readers),
+            Way::Remove => before.without(readers),
+        };
+        if after == before {
+            return Ok(());
+        }
+        let bytes = after.bytes();
+        if bytes > catalog::MOST_BYTES {
+            return Err(RegionError::Policy {
+                region: self.region.clone(),
+                why: format!(
+                    "that of the bucket would have {bytes} bytes, and S3 takes {}",
+                    catalog::MOST_BYTES
+                ),
+            });
+        }
+        let (bucket, _) = &self.catalog;
+        let text = after.text();
+        let put = bucket.s3().set_policy(bucket.address(), text.as_deref());
+        put.await.map_err(|error| match error.kind {
+            Kind::Invalid => RegionError::Put {
+                users: readers.iter().map(ToString::to_string).collect(),
+                error,
+            },
+            _ => error.into(),
+        })
+    }
+
+    pub(super) async fn catalog_policy(&self) -> Result<CatalogPolicy, RegionError> {
+        let (bucket, place) = &self.catalog;
+        Ok(present::catalog_policy(bucket, place).await?)
     }
 
     pub(super) async fn policy(&self, key: &KeyArn) -> Result<KeyPolicy, RegionError> {

@@ -148,13 +148,17 @@ pub async fn make(
 /// Before anything is given: a later run must know whom it may take it from.
 async fn remember(job: &Job<'_>, bucket: &Bucket, survey: &mut Survey) -> Result<(), ShareError> {
     let now = OffsetDateTime::now_utc();
-    let next = survey.record.with(job.customers, &survey.keys, now);
+    let next = survey
+        .record
+        .with(job.customers, &survey.keys, job.serves_catalog(), now);
     write(bucket, survey, next).await
 }
 
 /// When everything is as it is to be: what the file does not say has nothing any more.
 async fn forget(job: &Job<'_>, bucket: &Bucket, survey: &mut Survey) -> Result<(), ShareError> {
-    let next = survey.record.only(job.customers, &survey.keys);
+    let next = survey
+        .record
+        .only(job.customers, &survey.keys, job.serves_catalog());
     write(bucket, survey, next).await
 }
 

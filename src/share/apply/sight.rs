@@ -10,6 +10,7 @@ use crate::aws::{AmiId, KeyArn, RoleArn, SnapshotId};
 use crate::share::error::RegionError;
 use crate::share::plan::Change;
 use crate::share::policy::User;
+use crate::share::policy::catalog::Reader;
 
 /// What one look shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,11 @@ pub(super) enum Sight {
         image: AmiId,
         parties: BTreeSet<Party>,
     },
+    /// Who may read the catalog.
+    Catalog {
+        url: String,
+        readers: BTreeSet<Reader>,
+    },
 }
 
 /// What is to be looked at when these changes were made. AWS lists the grants of a key all at once:
@@ -52,6 +58,7 @@ pub(super) fn sights(changes: Vec<Change>) -> Vec<Sight> {
                 snapshot, parties, ..
             } => sights.push(Sight::Copy { snapshot, parties }),
             Change::Launch { image, parties, .. } => sights.push(Sight::Launch { image, parties }),
+            Change::Catalog { url, readers } => sights.push(Sight::Catalog { url, readers }),
         }
     }
     let grants = grants.into_iter();
@@ -67,6 +74,7 @@ impl Sight {
             Sight::Grants { key, .. } => format!("what is granted of {key}"),
             Sight::Copy { snapshot, .. } => format!("who may copy {snapshot}"),
             Sight::Launch { image, .. } => format!("who may launch {image}"),
+            Sight::Catalog { url, .. } => format!("who may read {url}"),
         }
     }
 }
@@ -99,6 +107,13 @@ impl Errand {
                 match way {
                     Way::Add => policy.is_as_written() && users.iter().all(|user| policy.has(user)),
                     Way::Remove => !policy.users().any(|user| users.contains(user)),
+                }
+            }
+            Sight::Catalog { readers, .. } => {
+                let policy = self.catalog_policy().await?;
+                match way {
+                    Way::Add => policy.is_as_written() && readers.is_subset(policy.readers()),
+                    Way::Remove => readers.is_disjoint(policy.readers()),
                 }
             }
             Sight::Copy { snapshot, parties } => {

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::desired::{Desired, Missing};
 use super::owners::Owners;
 use super::policy::User;
+use super::policy::catalog::Reader;
 use super::present::PresentRegion;
 use crate::aws::ec2::Party;
 use crate::aws::{AccountId, AmiId, KeyArn, Region, RoleArn, SnapshotId};
@@ -89,6 +90,14 @@ pub enum Change {
         /// Who.
         parties: BTreeSet<Party>,
     },
+    /// The policy of the publisher's bucket: these read the catalog, or no more, and our statements are
+    /// written as they should be.
+    Catalog {
+        /// Where the catalog is.
+        url: String,
+        /// Who.
+        readers: BTreeSet<Reader>,
+    },
 }
 
 /// What somebody may do.
@@ -127,6 +136,15 @@ pub enum Access {
         key: KeyArn,
         /// The statement's Sid, or its place.
         statement: String,
+    },
+    /// Read the catalog, by our statements in the bucket's policy; or do what a statement of it lets
+    /// that is not ours.
+    Catalog {
+        /// Where the catalog is.
+        catalog: String,
+        /// The Sid or the place of a statement that is not ours.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        statement: Option<String>,
     },
 }
 

@@ -1,5 +1,7 @@
 //! The plan of one Region.
 
+mod catalog;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Access, Change, Plan, Refused, RegionPlan, Terms, Unknown};
@@ -64,6 +66,7 @@ impl<'a> Planner<'a> {
         let mut removals = self.keys();
         self.snapshots(&mut removals);
         self.images(&mut removals);
+        self.catalog(&mut removals);
         removals.reverse();
         self.plan.remove = removals;
         plan.unknown.extend(self.unknown);

@@ -11,8 +11,10 @@ use crate::channels::{Channel, Entry};
 use crate::share::customers::{self, Customer, Known};
 use crate::share::desired::{self, DesiredImage, DesiredKey, DesiredRegion};
 use crate::share::owners::Record;
+use crate::share::policy::catalog::{CatalogPolicy, Place, Reader};
 use crate::share::policy::{KeyPolicy, MOST_BYTES};
-use crate::share::present::{PresentImage, PresentKey};
+use crate::share::present::{PresentCatalog, PresentImage, PresentKey};
+use crate::share::settings::Readers;
 
 const OWN: &str = "111122223333";
 const REGIONS: [&str; 2] = ["eu-central-1", "us-east-1"];
@@ -71,10 +73,34 @@ impl World {
                     .map(|number| (snapshot(number), BTreeSet::new()))
                     .collect(),
                 keys: BTreeMap::from([(key(name), key_there)]),
+                catalog: None,
             };
             (region(name), present)
         };
         World(REGIONS.iter().map(present).collect())
+    }
+
+    /// A catalog that nobody reads, in the first Region.
+    fn with_catalog(mut self) -> World {
+        let place = Place {
+            bucket: "images".to_owned(),
+            prefix: String::new(),
+            region: region(REGIONS[0]),
+            publisher: "tests".to_owned(),
+        };
+        let catalog = PresentCatalog {
+            policy: CatalogPolicy::parse(None, place).expect("no policy"),
+            is_blocked: false,
+            is_under_aws_key: false,
+        };
+        let home = self.0.get_mut(&region(REGIONS[0]));
+        home.expect("a Region").catalog = Some(catalog);
+        self
+    }
+
+    fn catalog(&mut self) -> &mut CatalogPolicy {
+        let home = self.0.get_mut(&region(REGIONS[0])).expect("a Region");
+        &mut home.catalog.as_mut().expect("a catalog").policy
     }
 
     fn apply(&mut self, plan: &Plan) {
@@ -133,6 +159,15 @@ fn change_it(here: &mut PresentRegion, change: &Change, adds: bool) {
         Change::Launch { image, parties, .. } => {
             let image = here.images.get_mut(image).expect("an AMI");
             change_set(&mut image.launch, parties, adds);
+        }
+        Change::Catalog { readers, .. } => {
+            let policy = &mut here.catalog.as_mut().expect("a catalog").policy;
+            let next = match adds {
+                true => policy.with(readers),
+                false => policy.without(readers),
+            };
+            assert_ne!(next, *policy, "a policy written for nothing");
+            *policy = next;
         }
     }
 }
@@ -201,6 +236,18 @@ fn wanted(customers: &[Customer], images: &[usize]) -> Desired {
     desired
 }
 
+/// The same, where these read the catalog.
+fn served(mut desired: Desired, customers: &[Customer], readers: Readers) -> Desired {
+    let home = desired.regions.get_mut(&region(REGIONS[0]));
+    home.expect("a Region").readers = desired::readers(customers, readers, NOW);
+    desired
+}
+
+fn any_readers(random: &mut fastrand::Rng) -> Readers {
+    let all = [Readers::Nobody, Readers::Customers, Readers::Everybody];
+    all[random.usize(..3)]
+}
+
 fn plan(desired: &Desired, world: &World, owners: &Owners, remove_unknown: bool) -> Plan {
     let account = OWN.parse().expect("an account");
     let terms = Terms {
@@ -241,6 +288,7 @@ fn a_plan_gives_keys_first_and_takes_them_last() {
             Change::Revoke { .. } => "revoke",
             Change::Copy { .. } => "copy",
             Change::Launch { .. } => "launch",
+            Change::Catalog { .. } => "catalog",
         };
         changes.iter().map(kind).collect()
     };
@@ -267,7 +315,7 @@ globex
     assert!(plan(&wanted(&customers, &[0]), &world, &owners, false).is_in_sync());
 
     // All go: they are known from the record.
-    let record = Record::default().with(&customers, &BTreeSet::new(), NOW);
+    let record = Record::default().with(&customers, &BTreeSet::new(), false, NOW);
     let owners = Owners::new(&[], &record);
     let last = plan(&Desired::default(), &world, &owners, false);
     let here = &last.regions[&region("us-east-1")];
@@ -361,7 +409,7 @@ channels = ["stable"]
         "organizations = [\"arn:aws:organizations::444455556666:organization/o-a1b2c3d4e5\"]",
     );
     let (before, after) = (read(text), read(&moved));
-    let record = Record::default().with(&before, &BTreeSet::new(), NOW);
+    let record = Record::default().with(&before, &BTreeSet::new(), false, NOW);
     let mut world = World::new(1);
     let owners = Owners::new(&before, &record);
     world.apply(&plan(&wanted(&before, &[0]), &world, &owners, false));
@@ -396,7 +444,7 @@ channels = ["stable"]
 #[test]
 fn grants_of_another_publisher_stay() {
     let customers = read(TWO);
-    let record = Record::default().with(&customers, &BTreeSet::new(), NOW);
+    let record = Record::default().with(&customers, &BTreeSet::new(), false, NOW);
     let owners = Owners::new(&[], &record);
     let mut world = World::new(1);
     let role: RoleArn = "arn:aws:iam::000000000009:role/node"
@@ -608,15 +656,23 @@ fn any_state_becomes_the_desired_one_in_one_pass() {
         let mut random = fastrand::Rng::with_seed(seed);
         let (before, now) = (random_file(&mut random), random_file(&mut random));
         let (before, now) = (read(&before), read(&now));
-        let record = Record::default().with(&before, &BTreeSet::new(), NOW);
+        let record = Record::default().with(&before, &BTreeSet::new(), false, NOW);
         let owners = Owners::new(&now, &record);
-        let mut world = World::new(3);
+        let mut world = World::new(3).with_catalog();
         let images: Vec<usize> = (0..3).filter(|_| random.bool()).collect();
-        world.apply(&plan(&wanted(&before, &images), &world, &owners, false));
+        let desired = wanted(&before, &images);
+        let desired = served(desired, &before, any_readers(&mut random));
+        world.apply(&plan(&desired, &world, &owners, false));
         disturb(&mut world, &mut random);
+        if random.bool() {
+            let stranger = Reader::Party(User::Account(account(99)));
+            *world.catalog() = world.catalog().with(&[stranger].into());
+        }
 
         let images: Vec<usize> = (0..3).filter(|_| random.bool()).collect();
         let desired = wanted(&now, &images);
+        let readers = any_readers(&mut random);
+        let desired = served(desired, &now, readers);
         let first = plan(&desired, &world, &owners, false);
         let strangers = unknown_of(&first);
         for plan in first.regions.values() {
@@ -634,6 +690,8 @@ fn any_state_becomes_the_desired_one_in_one_pass() {
         // And with `--remove-unknown` nobody else is left.
         let clean = plan(&desired, &world, &owners, true);
         world.apply(&clean);
+        let expected = desired::readers(&now, readers, NOW);
+        assert_eq!(*world.catalog().readers(), expected, "seed {seed}");
         let last = plan(&desired, &world, &owners, false);
         assert!(last.regions.is_empty(), "seed {seed}");
         assert!(
@@ -657,6 +715,7 @@ fn one_change_each(changes: &[Change]) -> bool {
             Change::Revoke { grant, .. } => grant.clone(),
             Change::Copy { snapshot, .. } => snapshot.to_string(),
             Change::Launch { image, .. } => image.to_string(),
+            Change::Catalog { url, .. } => url.clone(),
         })
     })
 }

@@ -111,7 +111,7 @@ fn by_customer(told: &Told) -> BTreeMap<Option<&str>, Vec<(Line, BTreeSet<&Regio
 fn line(change: &ToldChange) -> Line {
     let subject = match (&change.release, change.access) {
         (Some(release), _) if !release.is_empty() => release.clone(),
-        (Some(_), _) => change.resource.clone(),
+        (Some(_), _) | (None, Kind::Catalog) => change.resource.clone(),
         // Each Region has a key of its own.
         (None, _) => String::new(),
     };
@@ -133,6 +133,7 @@ fn row(line: &Line, regions: &BTreeSet<&Region>) -> Vec<String> {
         Kind::Copy => "copy",
         Kind::Key => "key",
         Kind::Grant => "key, by grant",
+        Kind::Catalog => "catalog",
     };
     let names: Vec<&str> = regions.iter().map(|region| region.as_str()).collect();
     let parties: Vec<&str> = line.parties.iter().map(String::as_str).collect();
@@ -177,6 +178,14 @@ fn unknown_row(unknown: &Unknown) -> Vec<String> {
         Access::Launch { image, release } => ("launch", format!("{release} ({image})")),
         Access::Copy { snapshot, release } => ("copy", format!("{release} ({snapshot})")),
         Access::Key { key } => ("key", key.key_id().to_owned()),
+        Access::Catalog {
+            catalog,
+            statement: None,
+        } => ("catalog", catalog.clone()),
+        Access::Catalog {
+            catalog,
+            statement: Some(statement),
+        } => ("bucket, by statement", format!("{catalog} ({statement})")),
         Access::Grant { key, grant } => ("key, by grant", format!("{} ({grant})", key.key_id())),
         Access::Statement { key, statement } => (
             "key, by statement",

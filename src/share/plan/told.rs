@@ -8,6 +8,9 @@ use super::{Change, Missing, Plan, Refused, Unknown};
 use crate::aws::Region;
 use crate::share::owners::Owners;
 
+/// Whom a change names that only mends our statements in a policy.
+const CHANGED: &str = "our statements, which somebody has changed";
+
 /// A plan by customers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Told {
@@ -39,7 +42,7 @@ pub struct ToldChange {
     pub action: Action,
     /// What to.
     pub access: Kind,
-    /// The AMI, the snapshot or the key.
+    /// The AMI, the snapshot, the key or the catalog.
     pub resource: String,
     /// The release that an AMI or a snapshot belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +73,8 @@ pub enum Kind {
     Key,
     /// Using a key by a grant.
     Grant,
+    /// Reading the catalog.
+    Catalog,
 }
 
 impl Told {
@@ -108,10 +113,7 @@ fn told(region: &Region, action: Action, change: &Change, owners: &Owners) -> Ve
                 add(owners.of_user(user), user.to_string());
             }
             if users.is_empty() {
-                add(
-                    None,
-                    "our statements, which somebody has changed".to_owned(),
-                );
+                add(None, CHANGED.to_owned());
             }
             (Kind::Key, key.to_string(), None)
         }
@@ -147,6 +149,15 @@ fn told(region: &Region, action: Action, change: &Change, owners: &Owners) -> Ve
                 add(owners.of(party), party.to_string());
             }
             (Kind::Launch, image.to_string(), Some(release.clone()))
+        }
+        Change::Catalog { url, readers } => {
+            for reader in readers {
+                add(owners.of_reader(reader), reader.to_string());
+            }
+            if readers.is_empty() {
+                add(None, CHANGED.to_owned());
+            }
+            (Kind::Catalog, url.clone(), None)
         }
     };
     let each = by_customer.into_iter();

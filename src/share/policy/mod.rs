@@ -1,9 +1,11 @@
-//! A key's policy: our statements in it, and all the others, which stay as they are.
+//! Policies that others write in too: our statements in them, and all the others, which stay as they
+//! are. Those of keys are here, that of the publisher's bucket in [`catalog`].
 //!
 //! Ours have Sids that begin with [`SID`] and the publisher's name: two publishers may share a key.
 //! There is one for each kind of user and each purpose, so at most nine: accounts by their roots, organizations and units by conditions
 //! (<https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-modifying-external-accounts.html>).
 
+pub mod catalog;
 mod lockout;
 mod statements;
 #[cfg(test)]
@@ -97,6 +99,37 @@ impl Purpose {
 #[error("{0}")]
 pub struct PolicyError(String);
 
+/// A policy without its statements, and these.
+fn opened(text: &str) -> Result<(Map<String, Value>, Vec<Value>), PolicyError> {
+    let document: Value = serde_json::from_str(text).map_err(|why| PolicyError(why.to_string()))?;
+    let Value::Object(mut document) = document else {
+        return Err(PolicyError("it is no JSON object".to_owned()));
+    };
+    let statements = match document.get_mut("Statement").map(Value::take) {
+        Some(Value::Array(statements)) => statements,
+        Some(statement @ Value::Object(_)) => vec![statement],
+        _ => return Err(PolicyError("it has no statements".to_owned())),
+    };
+    Ok((document, statements))
+}
+
+/// The policy whose statements are these; the order of the document's members stays.
+fn closed(document: &Map<String, Value>, statements: Vec<Value>) -> String {
+    let mut document = document.clone();
+    document.insert("Statement".to_owned(), Value::Array(statements));
+    Value::Object(document).to_string()
+}
+
+/// Whether these statements are equal, whatever the form of lists: AWS gives back other forms than it
+/// was given.
+fn are_alike(some: &[Value], others: &[Value]) -> bool {
+    let forms = |statements: &[Value]| -> BTreeSet<String> {
+        let form = |statement| statements::form(statement).to_string();
+        statements.iter().map(form).collect()
+    };
+    some.len() == others.len() && forms(some) == forms(others)
+}
+
 /// A key's policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyPolicy {
@@ -129,16 +162,7 @@ impl KeyPolicy {
     /// It is none.
     pub fn parse(text: &str, publisher: &str) -> Result<KeyPolicy, PolicyError> {
         let sid = format!("{SID}{}", tag(publisher));
-        let document: Value =
-            serde_json::from_str(text).map_err(|why| PolicyError(why.to_string()))?;
-        let Value::Object(mut document) = document else {
-            return Err(PolicyError("it is no JSON object".to_owned()));
-        };
-        let statements = match document.get_mut("Statement").map(Value::take) {
-            Some(Value::Array(statements)) => statements,
-            Some(statement @ Value::Object(_)) => vec![statement],
-            _ => return Err(PolicyError("it has no statements".to_owned())),
-        };
+        let (document, statements) = opened(text)?;
         let (ours, others): (Vec<Value>, Vec<Value>) = statements
             .into_iter()
             .partition(|statement| statements::is_ours(statement, &sid));
@@ -158,16 +182,11 @@ impl KeyPolicy {
         Ok(policy)
     }
 
-    /// Whether these are the statements that would be written, whatever the form of lists: AWS gives
-    /// back other forms than it was given.
+    /// Whether these are the statements that would be written.
     fn writes(&self, ours: &[Value]) -> bool {
         let partition = ours.iter().find_map(statements::partition);
         let written = statements::written(&self.sid, &self.users, partition.unwrap_or("aws"));
-        let forms = |statements: &[Value]| -> BTreeSet<String> {
-            let form = |statement| statements::form(statement).to_string();
-            statements.iter().map(form).collect()
-        };
-        ours.len() == written.len() && forms(ours) == forms(&written)
+        are_alike(ours, &written)
     }
 
     /// Whether our statements are what we write for their users: nobody else has changed them.
@@ -209,12 +228,9 @@ impl KeyPolicy {
     /// The policy of a key as it is put: without white space, of which AWS counts every byte.
     pub fn text(&self, key: &KeyArn) -> String {
         let partition = key.region().partition();
-        let mut document = self.document.clone();
         let mut statements = self.others.clone();
         statements.extend(statements::written(&self.sid, &self.users, partition));
-        // The key is there since it was read: the order of the document's members stays.
-        document.insert("Statement".to_owned(), Value::Array(statements));
-        Value::Object(document).to_string()
+        closed(&self.document, statements)
     }
 
     /// How many more accounts the policy of a key has room for.

@@ -1,4 +1,4 @@
-//! Statements of a key's policy: how ours are written and read, and whom the others name.
+//! Statements of policies: how ours in a key's are written and read, and whom others name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,22 +24,22 @@ const AUTO_SCALING: &str =
 
 /// How a statement names its users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Accounts,
     Organizations,
     Units,
 }
 
-const KINDS: [Kind; 3] = [Kind::Accounts, Kind::Organizations, Kind::Units];
+pub(super) const KINDS: [Kind; 3] = [Kind::Accounts, Kind::Organizations, Kind::Units];
 
 /// Operator and key of the condition on an organization.
-const ORGANIZATIONS: (&str, &str) = ("StringEquals", "aws:PrincipalOrgID");
+pub(super) const ORGANIZATIONS: (&str, &str) = ("StringEquals", "aws:PrincipalOrgID");
 /// The same of a unit: a principal has one path, in a list.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalorgpaths>
 const UNITS: (&str, &str) = ("ForAnyValue:StringLike", "aws:PrincipalOrgPaths");
 
 impl Kind {
-    fn of(user: &User) -> Kind {
+    pub(super) fn of(user: &User) -> Kind {
         match user {
             User::Account(_) | User::Other(_) => Kind::Accounts,
             User::Organization(_) => Kind::Organizations,
@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    fn condition(self) -> Option<(&'static str, &'static str)> {
+    pub(super) fn condition(self) -> Option<(&'static str, &'static str)> {
         match self {
             Kind::Accounts => None,
             Kind::Organizations => Some(ORGANIZATIONS),
@@ -94,7 +94,7 @@ pub(super) fn written(
     statements
 }
 
-fn name(user: &User, partition: &str) -> String {
+pub(super) fn name(user: &User, partition: &str) -> String {
     match user {
         User::Account(account) => format!("arn:{partition}:iam::{account}:root"),
         User::Organization(id) => id.clone(),
@@ -123,13 +123,7 @@ fn statement(
             (&GRANTS[..], condition)
         }
     };
-    let principal = match kind.condition() {
-        None => json!(named),
-        Some((operator, key)) => {
-            condition[operator][key] = json!(named);
-            json!("*")
-        }
-    };
+    let principal = principal(kind, named, &mut condition);
     let mut statement = json!({
         "Sid": sid,
         "Effect": "Allow",
@@ -143,11 +137,29 @@ fn statement(
     statement
 }
 
+/// The principal of a statement for users of this kind; where that is everybody, with a condition that
+/// holds it to them.
+pub(super) fn principal(kind: Kind, named: Vec<String>, condition: &mut Value) -> Value {
+    match kind.condition() {
+        None => json!(named),
+        Some((operator, key)) => {
+            condition[operator][key] = json!(named);
+            json!("*")
+        }
+    }
+}
+
 /// The users of a statement of ours.
 pub(super) fn users(statement: &Value, sid: &str) -> Vec<(User, Purpose)> {
     let Some((kind, purpose)) = meaning(statement, sid) else {
         return Vec::new();
     };
+    let users = named(statement, kind).into_iter();
+    users.map(|user| (user, purpose)).collect()
+}
+
+/// Whom a statement of ours names.
+pub(super) fn named(statement: &Value, kind: Kind) -> Vec<User> {
     let named = match kind.condition() {
         None => texts(&statement["Principal"]["AWS"]),
         // Under whatever operator somebody has put it since: nobody is lost when it is mended.
@@ -161,7 +173,7 @@ pub(super) fn users(statement: &Value, sid: &str) -> Vec<(User, Purpose)> {
         Kind::Units => unit(text).unwrap_or_else(|| User::Path((*text).to_owned())),
     };
     // A wildcard in the place of accounts is nobody's name, and must not be lost.
-    named.iter().map(|text| (user(text), purpose)).collect()
+    named.iter().map(user).collect()
 }
 
 fn unit(path: &str) -> Option<User> {

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use super::street::{PLACES, Street};
+use crate::release::configured;
 
 /// Starts an apply that gets no answer to its `nth` call of a service, and kills it then. False if it
 /// made fewer.
@@ -37,6 +38,7 @@ fn killed_at(street: &Street, calls: &Value, nth: usize, is_done: bool) -> bool 
 #[test]
 fn killed_at_each_call_and_run_again() {
     let street = Street::new();
+    configured(&street.house, "[share]\ncatalog = \"customers\"\n");
     let first = street.release(&[(0, 1)]);
     street.promote(&first);
     let second = street.release(&[(0, 1), (1, 2)]);

@@ -1,6 +1,7 @@
 //! Sharing as its users do it: customers, channels, access.
 
 mod bad_input;
+mod catalog;
 mod edit;
 mod kill;
 mod life;

@@ -14,6 +14,7 @@ fn configure(street: &Street, aws: &str) {
     let config = street.house.config();
     let config = config.replace("bucket =", "prefix = \"ami\"\nbucket =");
     let config = config.replace("[aws]\n", &format!("[aws]\n{aws}\n"));
+    let config = format!("{config}[share]\ncatalog = \"customers\"\n");
     street.house.configure(&config);
 }
 
@@ -123,10 +124,12 @@ fn without_an_action_share_says_which_is_missing() {
     street.promote(&street.release(&[(0, 1)]));
     let least = printed(&street, "share");
     let actions = actions(&least);
-    assert_eq!(actions.len(), 14, "{actions:?}");
+    assert_eq!(actions.len(), 19, "{actions:?}");
     for action in &actions {
         let (before, after) = match action.as_str() {
             "kms:RevokeGrant" => (&["umbrella"][..], &["acme"][..]),
+            // The policy goes when nobody is left in it.
+            "s3:DeleteBucketPolicy" => (&["acme"][..], &[][..]),
             _ => (&["acme"][..], &["globex", "umbrella"][..]),
         };
         confine(&street, "share", &least);
@@ -173,6 +176,7 @@ fn without_an_action_promote_says_which_is_missing() {
         // The key is given before the AMI, by the run that may not give that.
         "kms:PutKeyPolicy",
         "kms:RevokeGrant",
+        "s3:DeleteBucketPolicy",
         "s3:DeleteObject",
     ];
     street.file(&["acme"], "");

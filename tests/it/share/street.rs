@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::publish::house::{House, REGIONS};
-use crate::sandbox::client::{Client, Expect as _, Keys};
+use crate::publish::house::{BUCKET, House, REGIONS};
+use crate::sandbox::client::{Call, Client, Expect as _, Keys};
 use crate::sandbox::place::{CUSTOMER, Place};
 use crate::support::Ended;
 
@@ -180,9 +180,18 @@ impl Street {
         state
     }
 
-    /// What all Regions hold.
+    /// What all Regions hold, and the policy of the bucket.
     pub fn states(&self) -> Vec<Value> {
-        PLACES.iter().map(|region| self.state(region)).collect()
+        let mut states: Vec<Value> = PLACES.iter().map(|region| self.state(region)).collect();
+        states.push(self.bucket_policy().unwrap_or_default());
+        states
+    }
+
+    /// The policy of the publisher's bucket, if it has one.
+    pub fn bucket_policy(&self) -> Option<Value> {
+        let call = Call::new("GET", &format!("/{BUCKET}?policy"));
+        let answer = self.house.client(REGIONS[0]).s3(&call).ok()?;
+        Some(serde_json::from_str(&answer.text()).expect("JSON"))
     }
 }
 
