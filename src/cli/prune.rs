@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::progress::Progress;
+use crate::release::desk::Desk;
 use crate::release::prune::act::{Proposal, Pruned, propose, prune};
 use crate::release::prune::error::{PruneError, Trouble};
 use crate::release::prune::{Job, text};
@@ -60,6 +61,16 @@ impl PruneArgs {
                 how = stop.told() => return Err(PruneError::Interrupted { how, done: 0 }.into()),
                 customers = read => customers?,
             };
+            let desk = match self.yes {
+                true => Some(tokio::select! {
+                    biased;
+                    how = stop.told() => return Err(PruneError::Interrupted { how, done: 0 }.into()),
+                    desk = Desk::open(config, &publisher, &aws, &progress) => {
+                        desk.map_err(PruneError::from)?
+                    }
+                }),
+                false => None,
+            };
             let job = Job {
                 publisher: &publisher,
                 aws: &aws,
@@ -70,12 +81,12 @@ impl PruneArgs {
                 progress: &progress,
             };
             let drawing = Drawing::start(&ui, &progress);
-            let pruned = match self.yes {
-                true => {
+            let pruned = match &desk {
+                Some(desk) => {
                     let show = |plan: &Proposal| ui.progress(text::proposal(plan).trim_end());
-                    prune(&job, self.orphans, stop, show).await
+                    prune(&job, desk, self.orphans, stop, show).await
                 }
-                false => propose(&job, self.orphans, stop).await.map(|plan| Pruned {
+                None => propose(&job, self.orphans, stop).await.map(|plan| Pruned {
                     changed: false,
                     failed: plan.failed.clone(),
                     plan,

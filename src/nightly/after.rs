@@ -166,23 +166,28 @@ pub(super) async fn prune_once(
         how = stop.told() => return Err(StepError::Interrupted(how)),
         aws = Aws::connect(&night.config.aws, "prune", home) => aws?,
     };
-    let customers = customers(night, &aws).await?.unwrap_or_default();
+    let progress = Progress::default();
+    let desk = tokio::select! {
+        biased;
+        how = stop.told() => return Err(StepError::Interrupted(how)),
+        desk = Desk::open(night.config, night.publisher, &aws, &progress) => desk?,
+    };
     night.ui.progress("pruning");
     let job = prune::Job {
         publisher: night.publisher,
         aws: &aws,
         settings: &night.config.prune,
         channels: &night.config.channels,
-        customers: &customers,
+        customers: desk.customers.as_deref().unwrap_or_default(),
         despite_unseen: false,
-        progress: &Progress::default(),
+        progress: &progress,
     };
     let show = |plan: &Proposal| {
         if plan.has_work() {
             night.ui.progress(prune::text::proposal(plan).trim_end());
         }
     };
-    let pruned = prune(&job, true, stop, show).await?;
+    let pruned = prune(&job, &desk, true, stop, show).await?;
     match StepError::of_prune(&pruned) {
         Some(error) => Err(error),
         None if pruned.changed => Ok(StepOutcome::Done),

@@ -21,6 +21,8 @@ use crate::publish::bucket::Bucket;
 use crate::publish::holder::{Holder, new_run_id};
 use crate::publish::lease::{Lease, LeaseError, Of};
 use crate::publish::manifest::Retirement;
+use crate::release::catalog;
+use crate::release::desk::Desk;
 
 /// What is to be done, and what could not be seen.
 #[derive(Debug, Clone, Serialize)]
@@ -76,13 +78,15 @@ pub async fn propose(
     }
 }
 
-/// Looks, says what is to be done, and does it.
+/// Looks, says what is to be done, and does it; then the catalog's page tells what there is still,
+/// also where an earlier run was killed before that.
 ///
 /// # Errors
 /// [`PruneError`]. What goes wrong with a release or in a Region is no error of the run, but told in
 /// what it comes to.
 pub async fn prune(
     job: &Job<'_>,
+    desk: &Desk<'_>,
     with_orphans: bool,
     mut stop: Stop,
     show: impl FnOnce(&Proposal),
@@ -114,8 +118,10 @@ pub async fn prune(
         if let Some(orphans) = &proposal.orphans {
             failed.extend(orphans::sweep(job, &bucket, orphans, &run).await);
         }
+        let page = catalog::refresh_if_any(desk).await;
+        failed.extend(page.as_ref().err().map(Trouble::of_page));
         Ok(Pruned {
-            changed: proposal.has_work(),
+            changed: proposal.has_work() || page.unwrap_or_default(),
             plan: proposal,
             failed,
         })

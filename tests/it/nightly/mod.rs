@@ -4,4 +4,6 @@ mod bad_input;
 mod kill;
 mod life;
 mod machine;
+mod month;
+mod node;
 mod town;

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::cellar::{Cellar, PLACES};
+use crate::release::{object, put};
 use crate::sandbox::client::Expect as _;
 
 const SETTINGS: &str = "[[channels]]\nname = \"stable\"\nkeep = { releases = 1, days = 10 }\n\
@@ -87,6 +88,31 @@ fn a_release_is_deprecated_and_then_deregistered() {
     let left = plan["releases"].as_array().expect("releases");
     assert_eq!(left.len(), 1, "{plan:#}");
     assert_eq!(cellar.plan(0, &["--yes"])["changed"], json!(false));
+}
+
+/// What was in the channel before stands on the page, too, as long as it is there.
+#[test]
+fn the_page_tells_what_is_there_still() {
+    let (cellar, first, second) = two();
+    let amis = [&first, &second].map(|release| cellar.ami(PLACES[0], release).expect("an AMI"));
+    let page = || object(&cellar.house, "catalog/index.html").expect("a page");
+    let deprecated = "<strong>This release is deprecated.</strong>";
+    let told = || {
+        let page = page();
+        let has = amis.each_ref().map(|ami| page.contains(ami));
+        (has, page.contains(deprecated))
+    };
+    assert_eq!(told(), ([true, true], false));
+    cellar.prune(&["--yes"]).done();
+    assert_eq!(told(), ([true, true], true));
+    cellar.days(21);
+    cellar.prune(&["--yes"]).done();
+    assert_eq!(told(), ([false, true], false));
+    // Whatever became of the page, the next run sees to it.
+    put(&cellar.house, "catalog/index.html", "<html>");
+    assert_eq!(cellar.prune(&["--yes"]).done(), "done\n");
+    assert_eq!(told(), ([false, true], false));
+    assert_eq!(cellar.prune(&["--yes"]).done(), "nothing to do\n");
 }
 
 #[test]
