@@ -8,7 +8,6 @@ use super::until_told_to_stop;
 use crate::aws::Aws;
 use crate::channels::settings::names;
 use crate::config::Config;
-use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::progress::Progress;
 use crate::release::prune::act::{Proposal, Pruned, propose, prune};
@@ -48,8 +47,7 @@ impl PruneArgs {
                 how = stop.told() => return Err(PruneError::Interrupted { how, done: 0 }.into()),
                 aws = Aws::connect(&config.aws, "prune", home) => aws?,
             };
-            let Publisher { bucket, prefix, .. } = &publisher;
-            let bucket = Bucket::new(&aws, home, bucket, prefix);
+            let bucket = publisher.bucket(&aws);
             let read = async {
                 bucket.check().await?;
                 let customers = if_any(&bucket, &publisher, &config.share, &channels).await;

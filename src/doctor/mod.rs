@@ -145,6 +145,7 @@ async fn least_policy_as(
         account: session.as_ref().ok().map(Aws::account),
         keys: &known,
         signing: &patient.signing,
+        builds: !patient.build.base_images.is_empty(),
     };
     (policy::least(commands, &scope), warnings)
 }

@@ -475,6 +475,7 @@ async fn under_the_least_policy_the_doctor_finds_nothing_wrong() {
         account: Some(aws.account()),
         keys: &keys,
         signing: &patient.signing,
+        builds: !patient.build.base_images.is_empty(),
     };
     let confined = async |commands: &[policy::Command]| {
         let aws = confine(&cloud, &policy::least(commands, &scope)).await;

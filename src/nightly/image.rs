@@ -330,13 +330,17 @@ async fn lock(shop: &Shop, plan: &Plan) -> Result<Locked, StepError> {
     })
 }
 
-/// The newest releases of a line, newest first, down to the newest that is published.
+/// The newest releases of a line, newest first, down to the newest that is published. Those that were
+/// retired are none any more: an image that is made again becomes a new release.
 async fn look(bucket: &Bucket, line: &Line) -> Result<Vec<ReleaseManifest>, BucketError> {
     let mut manifests = Vec::new();
     for release in bucket.releases(line).await?.into_iter().take(MOST_SEEN) {
         let Some(stored) = bucket.manifest(&release).await? else {
             continue;
         };
+        if stored.manifest.is_ending() {
+            continue;
+        }
         let is_published = stored.manifest.state == State::Published;
         manifests.push(stored.manifest);
         if is_published {

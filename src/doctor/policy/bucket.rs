@@ -73,24 +73,37 @@ impl Scope<'_> {
     /// The objects that are written where not all may be.
     fn records(&self, bucket: &str, wanted: Wanted) -> Vec<Statement> {
         let object = |key: &str| format!("{}/{}{key}", self.bucket(bucket), self.prefix());
-        let lease = object("leases/access.json");
-        let mut written = Vec::new();
+        // `prune` holds those of lines and builds, too.
+        let leases = object(match wanted.prune {
+            true => "leases/*",
+            false => "leases/access.json",
+        });
+        let (mut written, mut removed) = (Vec::new(), Vec::new());
         if wanted.promote {
-            written.extend([
-                object("catalog/*"),
-                object("channels/*.json"),
-                object("releases/*/manifest.json"),
-            ]);
+            written.extend([object("catalog/*"), object("channels/*.json")]);
+        }
+        if wanted.promote || wanted.prune {
+            written.push(object("releases/*/manifest.json"));
+        }
+        if wanted.rollback {
+            written.push(object("releases/*/release.json"));
+        }
+        if wanted.share || wanted.prune {
+            written.push(leases.clone());
+            removed.push(leases);
         }
         if wanted.share {
-            written.extend([lease.clone(), object("shares.json")]);
+            written.push(object("shares.json"));
+        }
+        if wanted.prune {
+            removed.push(object("builds/*"));
         }
         let mut records = Vec::new();
         if !written.is_empty() {
             records.push(allow("WriteRecords", &["s3:PutObject"], written));
         }
-        if wanted.share {
-            records.push(allow("EndLease", &["s3:DeleteObject"], vec![lease]));
+        if !removed.is_empty() {
+            records.push(allow("RemoveRecords", &["s3:DeleteObject"], removed));
         }
         records
     }

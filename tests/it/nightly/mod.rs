@@ -4,4 +4,5 @@ mod bad_input;
 mod kill;
 mod life;
 mod machine;
-mod town;
+mod policy;
+pub mod town;

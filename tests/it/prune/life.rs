@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::cellar::{Cellar, PLACES};
 use crate::sandbox::client::Expect as _;
+use crate::share::street::launches;
 
 const SETTINGS: &str = "[[channels]]\nname = \"stable\"\nkeep = { releases = 1, days = 10 }\n\
     [prune]\nderegister_after_days = 20\nunpromoted_days = 5\n";
@@ -205,4 +206,53 @@ fn bad_input_is_told() {
         said.stderr
     );
     assert_eq!((said.status, cellar.counts(&first)), (0, (2, 2, 2)));
+}
+
+/// Its AMIs are named in signed papers: the same image under the same id would be other ones.
+#[test]
+fn what_was_retired_is_published_as_another_release() {
+    let (cellar, first, _) = due();
+    let published = || cellar.release(1);
+    assert_eq!(published(), first, "it is deprecated, and still it");
+    cellar.prune(&["--yes"]).done();
+    assert_eq!(cellar.counts(&first), (0, 0, 0));
+    let said = cellar.house.run(&["publish", &first]).failed(2);
+    assert!(said.contains(&format!("{first} was retired")), "{said}");
+    let old = cellar.manifest(&first);
+
+    let again = published();
+    assert_ne!(again, first);
+    assert_eq!(cellar.counts(&again), (2, 0, 2));
+    for region in PLACES {
+        let ami = cellar.ami(region, &again).expect("an AMI");
+        assert_ne!(old["regions"][region]["ami"], ami.as_str());
+        assert!(launches(&cellar.house.client(region), region, &ami));
+    }
+    assert_eq!(published(), again);
+    assert_eq!(cellar.manifest(&first), old);
+    assert!(old["retired"]["deregistered"].is_string(), "{old:#}");
+    cellar.promote(&again);
+}
+
+/// The same where its end was cut off: in one Region it is gone, in the other it is not.
+#[test]
+fn what_begins_to_end_is_published_as_another_release() {
+    let (cellar, first, _) = due();
+    let denied = json!({"error": {"status": 403, "code": "UnauthorizedOperation"}});
+    let rule = json!({"operation": "DeregisterImage", "region": PLACES[1], "action": denied});
+    cellar.house.place.fault(rule);
+    cellar.prune(&["--yes"]).failed(1);
+    cellar.no_faults();
+    assert_eq!(cellar.counts(&first), (1, 1, 1));
+
+    let again = cellar.release(1);
+    assert_ne!(again, first);
+    assert_eq!(cellar.counts(&again), (2, 0, 2));
+    assert_eq!(cellar.counts(&first), (1, 1, 1));
+    // Its end goes on.
+    cellar.prune(&["--yes"]).done();
+    assert_eq!(cellar.counts(&first), (0, 0, 0));
+    let retired = &cellar.manifest(&first)["retired"];
+    assert!(retired["deregistered"].is_string(), "{retired}");
+    assert_eq!(cellar.counts(&again), (2, 0, 2));
 }

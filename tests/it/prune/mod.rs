@@ -4,3 +4,4 @@ mod cellar;
 mod kill;
 mod life;
 mod orphans;
+mod policy;
