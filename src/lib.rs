@@ -5,9 +5,10 @@
 //! A stage takes the typed result of the stage before it; no stage reaches back.
 //!
 //! ```text
-//! profile → overlay → plan → apk → image → builder → publish     vm (boots what was built)
-//! aws (sessions, calls, retry, waits)  sandbox (a local AWS, over vm)
-//! cli (one file a command)  ui (progress, tables, JSON)
+//! profile → overlay → plan → apk → image → builder → publish → channels → share → release
+//!                                     ↘ vm (boots it)                   ↘ list (what customers see)
+//! aws (sessions, calls, retry, waits) under builder, publish, share, release, list
+//! sandbox (a local AWS, over vm)  cli (one file a command)  ui (progress, tables, JSON)
 //! ```
 //!
 //! | room | subject |
@@ -22,11 +23,9 @@
 //! | [`aws`] | sessions, a client per service and Region, one retry, waits, tags, tokens |
 //! | [`publish`] | from an image to an encrypted AMI in every Region |
 //! | [`channels`] | which release is in which channel, and which were |
-//! | [`release`] | what becomes of a release after it is published |
 //! | [`share`] | who gets what of it |
-//! | [`release`] | promoted, rolled back, withdrawn, verified |
+//! | [`release`] | promoted, rolled back, withdrawn, retired, verified; the catalog and its page |
 //! | [`list`] | what a customer can launch |
-//! | [`release`] | the catalog as a web page |
 //! | [`diff`] | what two images, releases or AMIs differ in |
 //! | [`nightly`] | the unattended run and its report |
 //! | [`doctor`] | what works here and in AWS, what does not, the least IAM policy |

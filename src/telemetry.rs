@@ -7,7 +7,7 @@
 //! a CI's step. See <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
 //!
 //! The command is the outermost span; stages such as `build` and `publish` are below it, and Regions below
-//! those. They carry names, and neither errors nor arguments: these may hold what is not for a collector.
+//! those. Of a nightly, the images and their steps are between the command and the stages. They carry names, and neither errors nor arguments: these may hold what is not for a collector.
 //! A collector that is down costs a run no more than [`LAST_WORDS`] and one warning.
 
 use std::collections::HashMap;
@@ -153,9 +153,14 @@ pub(crate) async fn stage<T, E>(
 ) -> Result<T, E> {
     let result = work.instrument(span.clone()).await;
     if result.is_err() {
-        span.record("otel.status_code", "ERROR");
+        failed(&span);
     }
     result
+}
+
+/// Says on a stage's span that its work failed, where that is no error of the stage.
+pub(crate) fn failed(span: &Span) {
+    span.record("otel.status_code", "ERROR");
 }
 
 /// Says on a command's span how it ended.

@@ -135,6 +135,9 @@ impl AwsError {
             Kind::Network | Kind::Timeout => format!(
                 "check that {region} is a Region, the network to it, a proxy, and AWS_ENDPOINT_URL, then run the same command again; it goes on where it stopped"
             ),
+            Kind::Denied if *action == "s3:GetObject" => {
+                "allow s3:GetObject to the principal, and s3:ListBucket: without that, S3 says the same of what is not there; `alpine-ami doctor --iam-policy` prints the least policy".to_owned()
+            }
             Kind::Denied => format!(
                 "allow {action} to the principal; `alpine-ami doctor --iam-policy` prints the least policy"
             ),

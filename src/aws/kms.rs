@@ -16,6 +16,12 @@ use super::names::KeyArn;
 use super::probe::allowed;
 use super::retry::{Call, Caller};
 
+/// What whoever makes encrypted volumes, snapshots and copies needs on their key: EBS does it in the
+/// caller's name, and says of a refusal no more than that it is about the key.
+/// <https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption-requirements.html>
+pub const FOR_VOLUMES: &str = "kms:CreateGrant, kms:Decrypt, kms:DescribeKey, \
+    kms:GenerateDataKeyWithoutPlaintext and kms:ReEncrypt*";
+
 /// A key as DescribeKey shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Key {

@@ -17,7 +17,8 @@ pub struct AwsSettings {
     /// The role's external id, where it asks for one.
     pub external_id: Option<String>,
     /// Roles for single commands, in place of `assume_role`: `publish = "arn:aws:iam::…"`. Commands
-    /// are `build`, `diff`, `doctor`, `list`, `promote`, `publish`, `share` and `test`.
+    /// are `build`, `diff`, `doctor`, `list`, `promote`, `prune`, `publish`, `rollback`, `share`, `test`
+    /// and `verify`; `nightly` takes those of what it does.
     pub roles: BTreeMap<String, String>,
     /// Seconds that one attempt of a call may take.
     pub attempt_seconds: u64,

@@ -17,11 +17,11 @@ use crate::ui::{Failure, Status, Ui};
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
     /// Print the least IAM policy that these commands need instead: build, publish, doctor,
-    /// diff, test, share, promote [default: all]
+    /// diff, test, share, promote, rollback, prune, nightly, verify [default: all]
     #[arg(long, value_name = "COMMAND", num_args = 0.., value_delimiter = ',')]
     iam_policy: Option<Vec<Command>>,
-    /// Look with the role of this command: build, publish, doctor, diff, test, share or
-    /// promote
+    /// Look with the role of this command: build, publish, doctor, diff, test, share, promote,
+    /// rollback, prune, nightly or verify
     #[arg(long, value_name = "COMMAND", default_value = "publish")]
     command: Command,
 }

@@ -8,9 +8,9 @@ use super::until_told_to_stop;
 use crate::aws::Aws;
 use crate::channels::settings::names;
 use crate::config::Config;
-use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::progress::Progress;
+use crate::release::desk::Desk;
 use crate::release::prune::act::{Proposal, Pruned, propose, prune};
 use crate::release::prune::error::{PruneError, Trouble};
 use crate::release::prune::{Job, text};
@@ -48,18 +48,24 @@ impl PruneArgs {
                 how = stop.told() => return Err(PruneError::Interrupted { how, done: 0 }.into()),
                 aws = Aws::connect(&config.aws, "prune", home) => aws?,
             };
-            let Publisher { bucket, prefix, .. } = &publisher;
-            let bucket = Bucket::new(&aws, home, bucket, prefix);
-            let read = async {
+            let open = async {
+                if self.yes {
+                    let desk = Desk::open(config, &publisher, &aws, &progress).await;
+                    return Ok((Some(desk.map_err(PruneError::from)?), None));
+                }
+                let bucket = publisher.bucket(&aws);
                 bucket.check().await?;
                 let customers = if_any(&bucket, &publisher, &config.share, &channels).await;
-                customers.map_err(|error| PruneError::Customers(Box::new(error)))
+                let customers =
+                    customers.map_err(|error| PruneError::Customers(Box::new(error)))?;
+                Ok::<_, PruneError>((None, customers))
             };
-            let customers = tokio::select! {
+            let (desk, customers) = tokio::select! {
                 biased;
                 how = stop.told() => return Err(PruneError::Interrupted { how, done: 0 }.into()),
-                customers = read => customers?,
+                opened = open => opened?,
             };
+            let customers = desk.as_ref().map_or(&customers, |desk| &desk.customers);
             let job = Job {
                 publisher: &publisher,
                 aws: &aws,
@@ -70,12 +76,12 @@ impl PruneArgs {
                 progress: &progress,
             };
             let drawing = Drawing::start(&ui, &progress);
-            let pruned = match self.yes {
-                true => {
+            let pruned = match &desk {
+                Some(desk) => {
                     let show = |plan: &Proposal| ui.progress(text::proposal(plan).trim_end());
-                    prune(&job, self.orphans, stop, show).await
+                    prune(&job, desk, self.orphans, stop, show).await
                 }
-                false => propose(&job, self.orphans, stop).await.map(|plan| Pruned {
+                None => propose(&job, self.orphans, stop).await.map(|plan| Pruned {
                     changed: false,
                     failed: plan.failed.clone(),
                     plan,

@@ -146,6 +146,7 @@ async fn least_policy_as(
         keys: &known,
         signing: &patient.signing,
         catalog: patient.share.catalog,
+        builds: !patient.build.base_images.is_empty(),
     };
     (policy::least(commands, &scope), warnings)
 }

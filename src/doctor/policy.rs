@@ -8,6 +8,7 @@
 mod bucket;
 mod build;
 mod keys;
+mod retire;
 mod share;
 
 use std::collections::BTreeMap;
@@ -45,11 +46,19 @@ pub enum Command {
     Share,
     /// `promote`, with what gives customers access.
     Promote,
+    /// `rollback`, with `--withdraw`.
+    Rollback,
+    /// `prune`, with `--orphans`.
+    Prune,
+    /// `nightly`: all that it does in one role.
+    Nightly,
+    /// `verify` of an AMI, by the publisher. A file needs nothing.
+    Verify,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: [Command; 7] = [
+    pub const ALL: [Command; 11] = [
         Command::Build,
         Command::Publish,
         Command::Doctor,
@@ -57,6 +66,10 @@ impl Command {
         Command::Test,
         Command::Share,
         Command::Promote,
+        Command::Rollback,
+        Command::Prune,
+        Command::Nightly,
+        Command::Verify,
     ];
 
     /// As it is typed.
@@ -69,6 +82,10 @@ impl Command {
             Command::Test => "test",
             Command::Share => "share",
             Command::Promote => "promote",
+            Command::Rollback => "rollback",
+            Command::Prune => "prune",
+            Command::Nightly => "nightly",
+            Command::Verify => "verify",
         }
     }
 }
@@ -76,7 +93,7 @@ impl Command {
 /// No command that has a policy here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no command that has a policy: there are build, publish, doctor, diff, test, share and promote"
+    "`{0}` is no command that has a policy: there are build, publish, doctor, diff, test, share, promote, rollback, prune, nightly and verify"
 )]
 pub struct CommandError(String);
 
@@ -104,6 +121,8 @@ pub struct Scope<'a> {
     pub signing: &'a SigningSettings,
     /// Who is to read the catalog.
     pub catalog: Readers,
+    /// Whether an unattended run may build on instances: `[build]` names what they boot.
+    pub builds: bool,
 }
 
 /// A policy document.
@@ -156,26 +175,39 @@ struct Wanted {
     test: bool,
     share: bool,
     promote: bool,
+    rollback: bool,
+    prune: bool,
+    verify: bool,
 }
 
 impl Wanted {
-    fn new(commands: &[Command]) -> Wanted {
+    fn new(commands: &[Command], builds: bool) -> Wanted {
+        let nightly = commands.contains(&Command::Nightly);
         let has = |command| commands.contains(&command);
+        let or_nightly = |command| nightly || commands.contains(&command);
         Wanted {
-            build: has(Command::Build),
-            publish: has(Command::Publish),
+            build: has(Command::Build) || (nightly && builds),
+            publish: or_nightly(Command::Publish),
             doctor: has(Command::Doctor),
             diff: has(Command::Diff),
             test: has(Command::Test),
             // What comes into a channel is given to its customers first.
-            share: has(Command::Share) || has(Command::Promote),
-            promote: has(Command::Promote),
+            share: or_nightly(Command::Share) || has(Command::Promote) || has(Command::Rollback),
+            promote: or_nightly(Command::Promote) || has(Command::Rollback),
+            rollback: has(Command::Rollback),
+            prune: or_nightly(Command::Prune),
+            verify: has(Command::Verify),
         }
     }
 
     /// Whether AMIs, Regions and snapshots are looked at wherever a release is.
     fn looks(self) -> bool {
         self.publish || self.doctor || self.diff || self.test
+    }
+
+    /// Whether it is asked who uses an AMI.
+    fn asks_use(self) -> bool {
+        self.rollback || self.prune
     }
 
     /// Whether objects of all kinds are written to the bucket.
@@ -185,37 +217,34 @@ impl Wanted {
 
     /// Whether objects of the bucket are read.
     fn reads_bucket(self) -> bool {
-        self.fills_bucket() || self.diff || self.test || self.share || self.promote
+        let reads = self.diff || self.test || self.share || self.prune || self.verify;
+        self.fills_bucket() || reads
     }
 }
 
 /// The least that the commands need.
 pub fn least(commands: &[Command], scope: &Scope<'_>) -> Policy {
-    let wanted = Wanted::new(commands);
+    let wanted = Wanted::new(commands, scope.builds);
     let mut statement = Vec::new();
-    if wanted.looks() || wanted.share {
-        statement.push(scope.look(wanted));
-    }
+    statement.extend(scope.look(wanted));
     if wanted.build {
-        statement.push(scope.look_at_home(!wanted.looks()));
+        statement.push(scope.look_at_home(wanted));
         statement.extend(scope.building());
+    } else if wanted.prune {
+        statement.push(scope.end_builds());
     }
     if wanted.publish {
-        statement.extend(scope.publishing(wanted));
+        statement.push(scope.start_snapshot());
     } else if wanted.diff {
-        statement.extend([scope.read_snapshots(), scope.decrypt_blocks()]);
+        statement.push(scope.decrypt_blocks());
     }
-    if wanted.share && !wanted.publish {
-        let own = scope.share_own();
-        statement.push(own.and(wanted.promote.then_some(share::SHOW)));
-    }
-    if wanted.build || wanted.publish {
-        statement.push(scope.tag_at_creation(wanted.build, wanted.publish));
+    statement.extend(scope.handle_own(wanted));
+    statement.extend(scope.tag_at_creation(wanted));
+    if wanted.prune {
+        statement.push(scope.references());
     }
     statement.extend(scope.using_keys(wanted));
-    if wanted.publish || wanted.promote {
-        statement.extend(scope.signing());
-    }
+    statement.extend(scope.signing(wanted));
     if let Some(bucket) = &scope.settings.bucket {
         statement.extend(scope.using_bucket(bucket, wanted));
     }
@@ -298,28 +327,45 @@ impl Scope<'_> {
         condition
     }
 
-    /// What `publish` does with snapshots and AMIs; with `diff`, which compares any; with `share`,
-    /// which handles those of releases too.
-    fn publishing(&self, wanted: Wanted) -> [Statement; 4] {
-        [
-            self.start_snapshot(),
-            self.fill_snapshot(),
-            self.make_images(wanted.diff),
-            self.handle_own(!wanted.diff, wanted),
-        ]
-    }
-
-    /// Lists take no resources: those of EC2, and that of aliases. `share` needs AMIs alone.
-    fn look(&self, wanted: Wanted) -> Statement {
-        let mut actions = vec!["ec2:DescribeImages"];
+    /// What is done in the Regions with AMIs and snapshots of whomever: one statement for all, for the
+    /// list of Regions is long. Lists take no resources: those of EC2, and that of aliases. What else is
+    /// here takes AMIs, snapshots and reports alone, and any of them.
+    ///
+    /// `share` and `verify` look at AMIs alone. A copy asks for its source too, which is in the home
+    /// Region, but in the name of the Region that is copied to. `diff` compares any snapshots.
+    fn look(&self, wanted: Wanted) -> Option<Statement> {
+        let mut actions = Vec::new();
+        if wanted.looks() || wanted.share || wanted.prune || wanted.verify {
+            actions.push("ec2:DescribeImages");
+        }
         if wanted.looks() {
-            actions.extend(["ec2:DescribeRegions", "ec2:DescribeSnapshots"]);
+            actions.push("ec2:DescribeRegions");
+        }
+        if wanted.looks() || wanted.prune {
+            actions.push("ec2:DescribeSnapshots");
+        }
+        if wanted.prune {
+            actions.extend(retire::LOOKS);
+        }
+        if wanted.asks_use() {
+            actions.extend(retire::REPORTS);
+        }
+        if wanted.publish {
+            actions.extend(["ec2:CopyImage", "ec2:RegisterImage"]);
+        }
+        if wanted.diff {
+            actions.extend(READS);
         }
         if wanted.doctor {
             actions.push("kms:ListAliases");
         }
-        let look = allow("Look", &actions, vec!["*".to_owned()]);
-        look.when(json!({ "StringEquals": self.in_regions() }))
+        let sid = match wanted.publish {
+            true => "LookAndMakeImages",
+            false => "Look",
+        };
+        let look = allow(sid, &actions, vec!["*".to_owned()]);
+        let look = look.when(json!({ "StringEquals": self.in_regions() }));
+        (!actions.is_empty()).then_some(look)
     }
 
     /// The tag is in the call that starts the snapshot. It asks for CreateTags besides, and being of
@@ -333,69 +379,53 @@ impl Scope<'_> {
             .when(has_tag("aws:RequestTag", tags::RELEASE))
     }
 
-    /// Only a pending snapshot takes blocks, and the tag makes it a release's.
-    fn fill_snapshot(&self) -> Statement {
-        let actions = ["ebs:CompleteSnapshot", "ebs:PutSnapshotBlock"];
-        let resource = vec![self.ec2(self.home(), "snapshot")];
-        allow("FillSnapshot", &actions, resource).when(has_tag("aws:ResourceTag", tags::RELEASE))
-    }
-
-    /// Any snapshot may be compared.
-    fn read_snapshots(&self) -> Statement {
-        let read = allow("ReadSnapshots", &READS, vec![self.ec2("*", "snapshot")]);
-        read.when(json!({ "StringEquals": self.in_regions() }))
-    }
-
-    /// CopyImage asks for the source too, which is in the home Region, but in the name of the
-    /// Region that is copied to. What `diff` reads is not in a statement of its own: the list of
-    /// Regions is long.
-    fn make_images(&self, and_read: bool) -> Statement {
-        let mut actions = vec!["ec2:CopyImage", "ec2:RegisterImage"];
-        let sid = match and_read {
-            true => {
-                actions.extend(READS);
-                "MakeAndCompare"
-            }
-            false => "MakeImages",
-        };
-        let make = allow(sid, &actions, self.images_and_snapshots());
-        make.when(json!({ "StringEquals": self.in_regions() }))
-    }
-
     /// Tags are set by the calls that make things, and by no others: who could tag an AMI later
-    /// could make one of someone else's its own, and remove it.
-    fn tag_at_creation(&self, build: bool, publish: bool) -> Statement {
-        let (mut resource, mut making) = (Vec::new(), Vec::new());
-        if publish {
-            resource.extend(self.images_and_snapshots());
+    /// could make one of someone else's its own, and remove it. What these calls make is what they
+    /// may make.
+    fn tag_at_creation(&self, wanted: Wanted) -> Option<Statement> {
+        let mut making = Vec::new();
+        if wanted.publish {
             making.extend(["CopyImage", "RegisterImage"]);
         }
-        if build {
-            resource.extend(self.made_by_builds());
+        if wanted.build {
             making.extend(["CreateSnapshot", "RunInstances"]);
         }
-        if build && !publish {
-            resource.push(self.ec2(self.home(), "snapshot"));
+        if wanted.asks_use() {
+            making.push("CreateImageUsageReport");
         }
-        let tag = allow("TagWhatIsMade", &["ec2:CreateTags"], resource);
-        tag.when(json!({ "StringEquals": { "ec2:CreateAction": making } }))
+        let anything = vec![format!("arn:{}:ec2:*:*:*/*", self.partition())];
+        let is_made = !making.is_empty();
+        let tag = allow("TagWhatIsMade", &["ec2:CreateTags"], anything);
+        let tag = tag.when(json!({ "StringEquals": { "ec2:CreateAction": making } }));
+        is_made.then_some(tag)
     }
 
-    /// A copy that failed is removed before it is made again. What was published is read back, in
-    /// every Region; a snapshot that someone else made is tagged before.
-    fn handle_own(&self, and_read: bool, wanted: Wanted) -> Statement {
-        let mut actions = vec!["ec2:DeleteSnapshot", "ec2:DeregisterImage"];
-        if and_read {
+    /// What commands do with AMIs and snapshots of releases: one statement for all, for its condition
+    /// is long.
+    ///
+    /// Only a pending snapshot takes blocks, and the tag makes it a release's. A copy that failed is
+    /// removed before it is made again. What was published is read back, in every Region; a snapshot
+    /// that someone else made is tagged before.
+    fn handle_own(&self, wanted: Wanted) -> Option<Statement> {
+        let mut actions = Vec::new();
+        if wanted.publish {
+            actions.extend(["ebs:CompleteSnapshot", "ebs:PutSnapshotBlock"]);
+        }
+        if wanted.publish || wanted.prune {
+            actions.extend(["ec2:DeleteSnapshot", "ec2:DeregisterImage"]);
+        }
+        if wanted.publish && !wanted.diff {
             actions.extend(READS);
         }
         if wanted.share {
             actions.extend(share::ATTRIBUTES);
         }
-        if wanted.promote {
-            actions.extend(share::SHOW);
-        }
-        let handle = allow("HandleOwn", &actions, self.images_and_snapshots());
-        handle.when(self.of_releases())
+        let handle = allow("HandleOwn", &actions, self.images_and_snapshots())
+            .and((wanted.promote || wanted.prune).then_some(share::SHOW))
+            .and(wanted.asks_use().then_some(retire::HIDE))
+            .and(wanted.prune.then_some(retire::SHARED));
+        let handle = handle.when(self.of_releases());
+        (!handle.action.is_empty()).then_some(handle)
     }
 }
 

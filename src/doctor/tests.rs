@@ -477,6 +477,7 @@ async fn under_the_least_policy_the_doctor_finds_nothing_wrong() {
         keys: &keys,
         signing: &patient.signing,
         catalog: patient.share.catalog,
+        builds: !patient.build.base_images.is_empty(),
     };
     let confined = async |commands: &[policy::Command]| {
         let aws = confine(&cloud, &policy::least(commands, &scope)).await;

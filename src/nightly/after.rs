@@ -1,14 +1,14 @@
 //! What is done once for all images, when each of them has come to its end.
 
-use std::time::Instant;
+use tracing::Instrument as _;
 
 use super::error::StepError;
-use super::ledger::{Ledger, failed};
+use super::ledger::{Ledger, timed};
 use super::report::{Outcome, Step, StepOutcome};
 use super::run::Night;
+use super::standing::REASON;
 use crate::aws::Aws;
 use crate::interrupt::Stop;
-use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::progress::Progress;
 use crate::publish::release::ReleaseId;
@@ -22,44 +22,12 @@ use crate::share::customers::Customer;
 use crate::share::error::ShareError;
 use crate::share::survey::{Job, if_any};
 
-/// What customers are told in the channel's history.
-const REASON: &str = "nightly";
-
-/// A step and how long it took.
-pub(super) async fn timed(work: impl Future<Output = Result<StepOutcome, StepError>>) -> Timed {
-    let begun = Instant::now();
-    let outcome = work.await.unwrap_or_else(|error| failed(&error));
-    Timed {
-        outcome,
-        seconds: begun.elapsed().as_secs_f64(),
-    }
-}
-
-/// How a step ended, and how long it took.
-pub(super) struct Timed {
-    outcome: StepOutcome,
-    seconds: f64,
-}
-
-impl Timed {
-    /// Writes it down for an image.
-    pub(super) fn enter(&self, ledger: &mut Ledger, step: Step) {
-        ledger.write(step, self.outcome.clone(), self.seconds);
-    }
-}
-
 fn skipped(why: impl Into<String>) -> StepOutcome {
     StepOutcome::Skipped { why: why.into() }
 }
 
 async fn customers(night: &Night<'_>, aws: &Aws) -> Result<Option<Vec<Customer>>, ShareError> {
-    let Publisher {
-        home,
-        bucket,
-        prefix,
-        ..
-    } = night.publisher;
-    let bucket = Bucket::new(aws, home, bucket, prefix);
+    let bucket = night.publisher.bucket(aws);
     let (settings, channels) = (&night.config.share, night.channels);
     if_any(&bucket, night.publisher, settings, channels).await
 }
@@ -145,7 +113,8 @@ pub(super) async fn promoted(
     ledger: &mut Ledger,
     stop: Stop,
 ) {
-    let timed = timed(promote_one(night, release, stop)).await;
+    let promoted = timed(Step::Promote, promote_one(night, release, stop));
+    let timed = promoted.instrument(ledger.span.clone()).await;
     timed.enter(ledger, Step::Promote);
     if timed.outcome == StepOutcome::Done && !ledger.has_failed() {
         ledger.report.outcome = Outcome::Published;
@@ -166,26 +135,34 @@ pub(super) async fn prune_once(
         how = stop.told() => return Err(StepError::Interrupted(how)),
         aws = Aws::connect(&night.config.aws, "prune", home) => aws?,
     };
-    let customers = customers(night, &aws).await?.unwrap_or_default();
+    let progress = Progress::default();
+    let desk = tokio::select! {
+        biased;
+        how = stop.told() => return Err(StepError::Interrupted(how)),
+        desk = Desk::open(night.config, night.publisher, &aws, &progress) => desk?,
+    };
     night.ui.progress("pruning");
     let job = prune::Job {
         publisher: night.publisher,
         aws: &aws,
         settings: &night.config.prune,
         channels: &night.config.channels,
-        customers: &customers,
+        customers: desk.customers.as_deref().unwrap_or_default(),
         despite_unseen: false,
-        progress: &Progress::default(),
+        progress: &progress,
     };
     let show = |plan: &Proposal| {
-        if plan.has_work() {
+        if plan.has_work() || plan.plan.unseen().next().is_some() {
             night.ui.progress(prune::text::proposal(plan).trim_end());
         }
     };
-    let pruned = prune(&job, true, stop, show).await?;
+    let pruned = prune(&job, &desk, true, stop, show).await?;
     match StepError::of_prune(&pruned) {
         Some(error) => Err(error),
         None if pruned.changed => Ok(StepOutcome::Done),
-        None => Ok(skipped("nothing is too old")),
+        None => Ok(skipped(match pruned.plan.plan.unseen().next() {
+            Some((release, why)) => format!("it could not be seen who uses {release}: {why}"),
+            None => "nothing is too old".to_owned(),
+        })),
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use super::standing::Standing;
 use crate::aws::Region;
 use crate::builder::packages::of_checksums;
 use crate::image::manifest::Manifest as ImageManifest;
@@ -62,9 +63,8 @@ pub(super) struct Seen {
     pub is_whole: bool,
     /// Whether it has an AMI in its home Region, which all others can be copied from.
     pub is_rooted: bool,
-    /// Whether it is in the channel or was: then it was tested, and where it is no more, somebody
-    /// took it out.
-    pub was_in_channel: bool,
+    /// How it stands to the channel. What was there was tested.
+    pub standing: Standing,
     /// Whether it may come into the channel as it is.
     pub is_proven: bool,
     /// Whether it was withdrawn: nobody is to use it any more.
@@ -76,7 +76,7 @@ impl Seen {
     pub(super) fn new(
         manifest: &ReleaseManifest,
         regions: &BTreeSet<Region>,
-        was_in_channel: bool,
+        standing: Standing,
     ) -> Seen {
         let has_ami = |region: &Region| {
             let place = manifest.regions.get(region);
@@ -87,7 +87,7 @@ impl Seen {
             recipe: manifest.image.as_ref().map(Recipe::of),
             is_whole: manifest.state == State::Published && regions.iter().all(has_ami),
             is_rooted: has_ami(&manifest.home),
-            was_in_channel,
+            standing,
             is_proven: is_proven(manifest),
             is_withdrawn: manifest.withdrawn.is_some(),
         }
@@ -106,7 +106,8 @@ fn is_proven(manifest: &ReleaseManifest) -> bool {
 pub(super) enum Decision {
     /// Nothing: this release is it.
     Unchanged(ReleaseId),
-    /// This release is it, and an earlier run did not finish it: publish it again, and promote it.
+    /// This release is it, and an earlier run did not finish it, or it is in the channel no more because
+    /// the packages were other ones meanwhile: publish it again, and promote it.
     Finish(ReleaseId),
     /// Everything. An image of the same bytes becomes the same release.
     Build(Why),
@@ -140,7 +141,7 @@ impl std::fmt::Display for Why {
 }
 
 /// Decides. `seen` are the newest releases of the line, newest first, down to the newest that is
-/// published.
+/// published, and the one that is in the channel.
 pub(super) fn decide(recipe: &Recipe, seen: &[Seen], force: bool) -> Decision {
     if force {
         return Decision::Build(Why::Forced);
@@ -165,7 +166,7 @@ pub(super) fn decide(recipe: &Recipe, seen: &[Seen], force: bool) -> Decision {
         }
         | Seen {
             is_whole: true,
-            was_in_channel: true,
+            standing: Standing::There | Standing::TakenOut,
             ..
         } => Decision::Unchanged(release),
         // What has no AMI that could be copied needs the image, or another snapshot.
@@ -173,13 +174,11 @@ pub(super) fn decide(recipe: &Recipe, seen: &[Seen], force: bool) -> Decision {
             is_rooted: false, ..
         } => Decision::Build(Why::Unfinished(release)),
         Seen {
-            was_in_channel: true,
+            standing: Standing::New,
+            is_proven: false,
             ..
-        }
-        | Seen {
-            is_proven: true, ..
-        } => Decision::Finish(release),
-        _ => Decision::Build(Why::Unfinished(release)),
+        } => Decision::Build(Why::Unfinished(release)),
+        _ => Decision::Finish(release),
     }
 }
 
@@ -207,7 +206,7 @@ mod tests {
             recipe: Some(recipe(packages)),
             is_whole: true,
             is_rooted: true,
-            was_in_channel: true,
+            standing: Standing::There,
             is_proven: false,
             is_withdrawn: false,
         }
@@ -217,7 +216,7 @@ mod tests {
     fn dead(day: u32, packages: &str) -> Seen {
         Seen {
             is_whole: false,
-            was_in_channel: false,
+            standing: Standing::New,
             ..done(day, packages)
         }
     }
@@ -229,7 +228,7 @@ mod tests {
         const NEXT: u32 = 20_260_201;
         let changed = |what| Build(Why::Changed(id(FIRST), what));
         let not_promoted = Seen {
-            was_in_channel: false,
+            standing: Standing::New,
             ..done(FIRST, "a")
         };
         let new_region = Seen {
@@ -248,7 +247,11 @@ mod tests {
             recipe: None,
             ..done(FIRST, "a")
         };
-        let table: [(&str, Vec<Seen>, Decision); 12] = [
+        let stood = |standing, packages| Seen {
+            standing,
+            ..done(FIRST, packages)
+        };
+        let table: [(&str, Vec<Seen>, Decision); 15] = [
             ("nothing is there", vec![], Build(Why::First)),
             ("all is there", vec![done(FIRST, "a")], Unchanged(id(FIRST))),
             (
@@ -286,6 +289,21 @@ mod tests {
             (
                 "died with other packages, and they are gone again",
                 vec![dead(NEXT, "b"), done(FIRST, "a")],
+                Unchanged(id(FIRST)),
+            ),
+            (
+                "packages went back to what the channel holds",
+                vec![done(NEXT, "b"), done(FIRST, "a")],
+                Unchanged(id(FIRST)),
+            ),
+            (
+                "a night replaced it",
+                vec![stood(Standing::Replaced, "a")],
+                Finish(id(FIRST)),
+            ),
+            (
+                "somebody took it out",
+                vec![stood(Standing::TakenOut, "a")],
                 Unchanged(id(FIRST)),
             ),
             (

@@ -253,12 +253,20 @@ impl StepError {
     }
 }
 
-/// Each advice once, and at last that of running it again.
+/// Each advice once, and at last that of running it again, in place of what each says of that.
 fn all(advice: &[String], again: &str) -> String {
-    let mut advice = advice.to_owned();
+    let first = |one: &String| {
+        let first = one
+            .split("run the same command again")
+            .next()
+            .unwrap_or(one);
+        let first = first.trim_end_matches("then ").trim_end_matches("and ");
+        first.trim_end_matches([',', ';', ' ', '\n']).to_owned()
+    };
+    let mut advice: Vec<String> = advice.iter().map(first).collect();
+    advice.retain(|one| !one.is_empty());
     advice.sort_unstable();
     advice.dedup();
-    advice.retain(|one| !one.contains("the same command again"));
     advice.push(again.to_owned());
     advice.join("; then ")
 }
@@ -290,4 +298,26 @@ fn list(regions: &[(Region, String)]) -> String {
         let _ = write!(text, "\n  {region}: {why}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_is_given_once_and_ends_with_running_it_again() {
+        let advice = [
+            "wait until that run is done and run the same command again: what it has made is found",
+            "run the same command again; it does only what is missing",
+            "check the key, then run the same command again; it does only what is missing",
+            "check the key, then run the same command again; it does only what is missing",
+            "allow ec2:CopyImage to the principal",
+        ]
+        .map(str::to_owned);
+        assert_eq!(
+            all(&advice, "run it again"),
+            "allow ec2:CopyImage to the principal; then check the key; then wait until that run is \
+             done; then run it again"
+        );
+    }
 }

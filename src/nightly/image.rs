@@ -12,6 +12,7 @@ use super::decide::{Decision, Recipe, Seen, decide};
 use super::error::StepError;
 use super::ledger::{Did, Failed, Ledger};
 use super::report::{Outcome as Ended, Step};
+use super::standing::Standing;
 use super::{changes, trial};
 use crate::apk::fetch::Fetcher;
 use crate::arch::Arch;
@@ -109,11 +110,9 @@ impl Shop {
         // What failed stands in the ledger. What somebody took out of the channel does not come back.
         let promote = image.go(order.plan).await.unwrap_or_default();
         let promote = promote.filter(|release| {
-            let channel = &self.channel;
-            let was_in = channel.stays.iter().any(|stay| stay.release == *release);
-            let is_out = was_in && channel.stay(release).is_none();
+            let is_out = Standing::of(release, &self.channel) == Standing::TakenOut;
             if is_out {
-                let why = format!("{release} was taken out of {}", channel.channel);
+                let why = format!("{release} was taken out of {}", self.channel.channel);
                 image.ledger.skip(&[Step::Promote], &why);
             }
             !is_out
@@ -179,15 +178,12 @@ impl Image {
     }
 
     fn seen(&self, manifests: &[ReleaseManifest]) -> Vec<Seen> {
-        let was_in_channel = |release: &ReleaseId| {
-            let stays = self.shop.channel.stays.iter();
-            stays.into_iter().any(|stay| stay.release == *release)
-        };
         let regions = &self.shop.publisher.regions;
-        manifests
-            .iter()
-            .map(|manifest| Seen::new(manifest, regions, was_in_channel(&manifest.release)))
-            .collect()
+        let seen = |manifest: &ReleaseManifest| {
+            let standing = Standing::of(&manifest.release, &self.shop.channel);
+            Seen::new(manifest, regions, standing)
+        };
+        manifests.iter().map(seen).collect()
     }
 
     fn unchanged(&mut self, release: &ReleaseId, manifests: &[ReleaseManifest]) {
@@ -324,26 +320,49 @@ async fn lock(shop: &Shop, plan: &Plan) -> Result<Locked, StepError> {
         tool: concat!("alpine-ami ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     Ok(Locked {
-        manifests: look(&shop.bucket, &about.line).await?,
+        manifests: look(shop, &about.line).await?,
         recipe,
         sources,
     })
 }
 
-/// The newest releases of a line, newest first, down to the newest that is published.
-async fn look(bucket: &Bucket, line: &Line) -> Result<Vec<ReleaseManifest>, BucketError> {
-    let mut manifests = Vec::new();
-    for release in bucket.releases(line).await?.into_iter().take(MOST_SEEN) {
-        let Some(stored) = bucket.manifest(&release).await? else {
+/// The newest releases of a line, newest first, down to the newest that is published; and the one that
+/// is in the channel, which is older where packages went back to what they were. Those that were retired
+/// are none any more: an image that is made again becomes a new release.
+async fn look(shop: &Shop, line: &Line) -> Result<Vec<ReleaseManifest>, BucketError> {
+    let mut manifests: Vec<ReleaseManifest> = Vec::new();
+    for release in shop
+        .bucket
+        .releases(line)
+        .await?
+        .into_iter()
+        .take(MOST_SEEN)
+    {
+        let Some(manifest) = living(shop, &release).await? else {
             continue;
         };
-        let is_published = stored.manifest.state == State::Published;
-        manifests.push(stored.manifest);
+        let is_published = manifest.state == State::Published;
+        manifests.push(manifest);
         if is_published {
             break;
         }
     }
+    let current = shop.channel.current_of(&line.profile, line.arch);
+    let is_new = |current: &&ReleaseId| {
+        let mut seen = manifests.iter();
+        current.line == *line && !seen.any(|manifest| manifest.release == **current)
+    };
+    if let Some(current) = current.filter(is_new) {
+        manifests.extend(living(shop, current).await?);
+    }
     Ok(manifests)
+}
+
+/// The manifest of a release that was not retired.
+async fn living(shop: &Shop, release: &ReleaseId) -> Result<Option<ReleaseManifest>, BucketError> {
+    let stored = shop.bucket.manifest(release).await?;
+    let manifest = stored.map(|stored| stored.manifest);
+    Ok(manifest.filter(|manifest| !manifest.is_ending()))
 }
 
 /// Publishes to the configured Regions, and tells what goes on under the image's name.

@@ -2,10 +2,14 @@
 
 use std::time::Instant;
 
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
+
 use super::error::StepError;
 use super::report::{ImageReport, Outcome, Step, StepOutcome, StepReport};
 use crate::arch::Arch;
 use crate::causes::chain;
+use crate::telemetry;
 
 /// Every step, in order.
 const STEPS: [Step; 7] = [
@@ -45,6 +49,8 @@ impl<T> From<T> for Did<T> {
 pub(super) struct Ledger {
     /// What is reported of it.
     pub report: ImageReport,
+    /// The span that its steps are below.
+    pub span: Span,
 }
 
 impl Ledger {
@@ -62,6 +68,13 @@ impl Ledger {
                 changes: None,
                 amis: Default::default(),
             },
+            span: telemetry::span!(
+                "nightly image",
+                profile,
+                %arch,
+                release = Empty,
+                outcome = Empty
+            ),
         }
     }
 
@@ -71,20 +84,17 @@ impl Ledger {
         step: Step,
         work: impl Future<Output = Result<Did<T>, StepError>>,
     ) -> Result<T, Failed> {
-        let begun = Instant::now();
-        let result = work.await;
-        let seconds = begun.elapsed().as_secs_f64();
-        match result {
-            Ok(Did { value, skipped }) => {
-                let outcome = skipped.map_or(StepOutcome::Done, |why| StepOutcome::Skipped { why });
-                self.write(step, outcome, seconds);
-                Ok(value)
-            }
-            Err(error) => {
-                self.write(step, failed(&error), seconds);
-                Err(Failed)
-            }
-        }
+        let mut value = None;
+        let work = async {
+            let did = work.await?;
+            value = Some(did.value);
+            Ok(did
+                .skipped
+                .map_or(StepOutcome::Done, |why| StepOutcome::Skipped { why }))
+        };
+        let timed = timed(step, work).instrument(self.span.clone()).await;
+        timed.enter(self, step);
+        value.ok_or(Failed)
     }
 
     /// Writes down that steps are not needed.
@@ -99,6 +109,7 @@ impl Ledger {
     pub(super) fn write(&mut self, step: Step, outcome: StepOutcome, seconds: f64) {
         if matches!(outcome, StepOutcome::Failed { .. }) {
             self.report.outcome = Outcome::Failed;
+            telemetry::failed(&self.span);
         }
         self.report.steps.push(StepReport {
             step,
@@ -120,12 +131,51 @@ impl Ledger {
             }
         }
         self.report.steps.sort_by_key(|done| done.step);
+        self.span.record("outcome", self.report.outcome.to_string());
+        if let Some(release) = &self.report.release {
+            self.span.record("release", release.to_string());
+        }
         self.report
     }
 }
 
+/// Does a step in a span of its own, and takes its time.
+pub(super) async fn timed(
+    step: Step,
+    work: impl Future<Output = Result<StepOutcome, StepError>>,
+) -> Timed {
+    let span = telemetry::span!(
+        "nightly step",
+        otel.name = format!("nightly {step}"),
+        %step,
+        outcome = Empty
+    );
+    let begun = Instant::now();
+    let result = telemetry::stage(span.clone(), work).await;
+    let outcome = result.unwrap_or_else(|error| failed(&error));
+    span.record("outcome", outcome.word());
+    Timed {
+        outcome,
+        seconds: begun.elapsed().as_secs_f64(),
+    }
+}
+
+/// How a step ended, and how long it took.
+pub(super) struct Timed {
+    /// How it ended.
+    pub outcome: StepOutcome,
+    seconds: f64,
+}
+
+impl Timed {
+    /// Writes it down for an image.
+    pub(super) fn enter(&self, ledger: &mut Ledger, step: Step) {
+        ledger.write(step, self.outcome.clone(), self.seconds);
+    }
+}
+
 /// A failure as it is reported.
-pub(super) fn failed(error: &StepError) -> StepOutcome {
+fn failed(error: &StepError) -> StepOutcome {
     StepOutcome::Failed {
         error: chain(error),
         advice: error.advice(),

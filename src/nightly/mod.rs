@@ -14,7 +14,7 @@
 //! |---|---|
 //! | [`settings`] | `[nightly]` in `alpine-ami.toml`, with the command line |
 //! | [`run`](mod@run) | the order of a run |
-//! | `decide` | what is to be done for an image |
+//! | `decide`, `standing` | what is to be done for an image; how a release stands to the channel |
 //! | `image`, `ledger` | one image's way; how each step of it went |
 //! | `builders`, `trial`, `changes` | building it, booting it, what is new in it |
 //! | `after` | sharing, promoting, pruning |
@@ -30,4 +30,5 @@ mod ledger;
 pub mod report;
 pub mod run;
 pub mod settings;
+mod standing;
 mod trial;

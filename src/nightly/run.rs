@@ -7,12 +7,14 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
-use super::after::{promoted, prune_once, share_once, timed};
+use super::after::{promoted, prune_once, share_once};
 use super::builders::Builder;
 use super::error::NightlyError;
 use super::image::{Made, Order, Shop};
-use super::report::{Report, Step};
+use super::ledger::timed;
+use super::report::{Outcome, Report, Step};
 use super::settings::Terms;
 use crate::apk::fetch::Fetcher;
 use crate::apk::store::Store;
@@ -24,12 +26,12 @@ use crate::image::jail;
 use crate::interrupt::Stop;
 use crate::plan::{Plan, PlanError, SourceOverrides};
 use crate::profile::{Library, ProfileError, ProfileSource};
-use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::holder::new_run_id;
 use crate::publish::progress::Progress;
 use crate::release::desk::Desk;
 use crate::release::error::ReleaseError;
+use crate::telemetry;
 use crate::ui::Ui;
 
 /// What an unattended run is told.
@@ -60,7 +62,16 @@ pub struct Night<'a> {
 ///
 /// # Errors
 /// The run could not begin, and nothing was made.
-pub async fn run(night: &Night<'_>, mut stop: Stop) -> Result<Report, NightlyError> {
+pub async fn run(night: &Night<'_>, stop: Stop) -> Result<Report, NightlyError> {
+    let span = telemetry::span!("nightly");
+    let report = telemetry::stage(span.clone(), run_it(night, stop)).await?;
+    if report.count(Outcome::Failed) > 0 {
+        telemetry::failed(&span);
+    }
+    Ok(report)
+}
+
+async fn run_it(night: &Night<'_>, mut stop: Stop) -> Result<Report, NightlyError> {
     let started = OffsetDateTime::now_utc();
     let run = new_run_id(started);
     let orders = orders(night)?;
@@ -70,14 +81,14 @@ pub async fn run(night: &Night<'_>, mut stop: Stop) -> Result<Report, NightlyErr
         shop = open(night, &orders) => shop?,
     };
     let mut made = make(Arc::new(shop), orders, &stop).await;
-    let shared = timed(share_once(night, stop.clone())).await;
+    let shared = timed(Step::Share, share_once(night, stop.clone())).await;
     for one in &mut made {
         shared.enter(&mut one.ledger, Step::Share);
         if let Some(release) = &one.promote {
             promoted(night, release, &mut one.ledger, stop.clone()).await;
         }
     }
-    let pruned = timed(prune_once(night, stop)).await;
+    let pruned = timed(Step::Prune, prune_once(night, stop)).await;
     let images = made.into_iter().map(|mut one| {
         pruned.enter(&mut one.ledger, Step::Prune);
         one.ledger.close()
@@ -133,13 +144,7 @@ async fn open(night: &Night<'_>, orders: &[Order]) -> Result<Shop, NightlyError>
         ..
     } = night;
     let aws = Aws::connect(&config.aws, "publish", &publisher.home).await?;
-    let Publisher {
-        home,
-        bucket,
-        prefix,
-        ..
-    } = publisher;
-    let bucket = Bucket::new(&aws, home, bucket, prefix);
+    let bucket = publisher.bucket(&aws);
     bucket.check().await?;
     let progress = Progress::default();
     let desk = Desk::open(config, publisher, &aws, &progress).await?;
@@ -176,7 +181,9 @@ async fn make(shop: Arc<Shop>, orders: Vec<Order>, stop: &Stop) -> Vec<Made> {
     let mut tasks = JoinSet::new();
     for (place, order) in orders.into_iter().enumerate() {
         let (shop, stop) = (Arc::clone(&shop), stop.clone());
-        tasks.spawn(async move { (place, shop.make(order, stop).await) });
+        let made = async move { (place, shop.make(order, stop).await) };
+        // Below the run's span, also in a task of its own.
+        tasks.spawn(made.in_current_span());
     }
     let mut made = Vec::new();
     let mut panicked = None;

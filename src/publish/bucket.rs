@@ -314,7 +314,7 @@ impl Bucket {
             };
             let is_whole = manifest.state == State::Published
                 && manifest.blocks.is_some()
-                && !manifest.is_gone();
+                && !manifest.is_ending();
             if is_whole && fits(&manifest) {
                 return Ok(Some(manifest));
             }

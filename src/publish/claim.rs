@@ -9,7 +9,9 @@
 //!   take the id, as long as it has no manifest;
 //! - a pointer to a release of another source has lost its id to that one: it is pointed anew, under
 //!   `If-Match`, so that of several runs with this source one chooses and the others follow;
-//! - a pointer never leaves a release whose manifest has its source: no source gets two ids.
+//! - a pointer to a release that was retired, whose AMIs end or are gone, is pointed anew in the same
+//!   way: signed papers name the AMIs of an id, so that an id never gets others;
+//! - a pointer leaves no other release whose manifest has its source: no source has two ids at once.
 
 #[cfg(test)]
 mod tests;
@@ -145,7 +147,7 @@ async fn look(bucket: &Bucket, claim: Claim<'_>) -> Result<Standing, BucketError
     };
     Ok(match bucket.manifest(&pointer.release).await? {
         None => Standing::Named(pointer.release),
-        Some(stored) if stored.manifest.source == *claim.source => {
+        Some(stored) if stored.manifest.source == *claim.source && !stored.manifest.is_ending() => {
             Standing::Begun(Box::new(stored))
         }
         Some(_) => Standing::Free {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::bucket::Bucket;
 use super::settings::{Keys, PublishSettings};
-use crate::aws::Region;
+use crate::aws::{Aws, Region};
 
 /// Days after which what belongs to no finished release may be swept.
 const END_OF_LIFE_DAYS: u32 = 7;
@@ -99,6 +100,11 @@ pub struct Publisher {
 }
 
 impl Publisher {
+    /// The publisher's bucket, in a session.
+    pub fn bucket(&self, aws: &Aws) -> Bucket {
+        Bucket::new(aws, &self.home, &self.bucket, &self.prefix)
+    }
+
     /// The configuration, if it says all that publishing needs.
     ///
     /// # Errors

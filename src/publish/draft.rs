@@ -67,6 +67,7 @@ impl Draft {
                 number: 0,
             },
             state: State::Publishing,
+            was_published: false,
             name: String::new(),
             description: description(job, &about),
             tool: concat!("alpine-ami ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -126,8 +127,7 @@ impl Draft {
         let Some(blocks) = &ours.blocks else {
             return Ok(None);
         };
-        let bucket =
-            super::bucket::Bucket::new(job.aws, home, &job.publisher.bucket, &job.publisher.prefix);
+        let bucket = job.publisher.bucket(job.aws);
         let key = &ours.regions[home].key;
         // Later than any of today's.
         let before = ReleaseId {

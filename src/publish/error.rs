@@ -112,6 +112,9 @@ pub enum PublishError {
         /// The Region that is new to it.
         region: Region,
     },
+    /// Its AMIs end or are gone.
+    #[error("{0} was retired: its AMIs are gone or going, and its id gets no others")]
+    Retired(ReleaseId),
     /// There is nothing that a snapshot could be compared with.
     #[error(
         "{0} has no digests of its blocks, so it cannot be verified: it was made from a snapshot or an AMI"
@@ -186,6 +189,9 @@ impl PublishError {
             PublishError::Withdrawn { .. } => {
                 "publish another release there".to_owned()
             }
+            PublishError::Retired(_) => {
+                "publish its image again, or a copy of its snapshot: that becomes a new release".to_owned()
+            }
             PublishError::NothingToVerify(_) => "leave --verify away".to_owned(),
             PublishError::Interrupted { .. } => {
                 "run the same command again: it finds what is there and goes on".to_owned()
@@ -211,6 +217,7 @@ impl PublishError {
                 | PublishError::NoRelease { .. }
                 | PublishError::NothingToVerify(_)
                 | PublishError::Withdrawn { .. }
+                | PublishError::Retired(_)
                 | PublishError::Bucket(BucketError::Missing { .. } | BucketError::Elsewhere { .. })
         )
     }

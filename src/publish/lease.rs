@@ -26,8 +26,8 @@ use tokio::task::JoinHandle;
 use super::bucket::{Bucket, BucketError};
 use super::holder::Holder;
 use super::release::Line;
-use crate::aws::Region;
 use crate::aws::s3::{Condition, ETag, Put};
+use crate::aws::{Kind, Region};
 
 use renewal::Renewal;
 pub(super) use terms::Terms;
@@ -242,8 +242,20 @@ impl Lease {
     /// Gives the lease back. One that was lost meanwhile is left to whoever has it.
     ///
     /// # Errors
-    /// The bucket's; the lease then expires by itself.
-    pub async fn release(mut self) -> Result<(), LeaseError> {
+    /// The bucket's; the lease then expires by itself. That it may not be removed is told, too: what
+    /// comes next has to wait for it.
+    pub async fn release(self) -> Result<(), LeaseError> {
+        let object = self.place.bucket.url(&self.place.of.key());
+        let released = self.give_back().await;
+        if let Err(LeaseError::Bucket(BucketError::Aws(error))) = &released
+            && error.kind == Kind::Denied
+        {
+            tracing::warn!("the lease {object} holds until it expires: {error}");
+        }
+        released
+    }
+
+    async fn give_back(mut self) -> Result<(), LeaseError> {
         if let Some(stop) = self.stop.take() {
             // It may have ended by itself.
             let _ = stop.send(());

@@ -28,6 +28,10 @@ pub struct ReleaseManifest {
     pub release: ReleaseId,
     /// How far it has come.
     pub state: State,
+    /// Whether it was published before, in fewer Regions: who has them needs them, whatever becomes of
+    /// the others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_published: bool,
     /// The AMIs' name, the same in every Region.
     pub name: String,
     /// The AMIs' description.
@@ -102,6 +106,15 @@ pub struct Retirement {
     )]
     #[schemars(with = "Option<String>")]
     pub deprecated: Option<OffsetDateTime>,
+    /// When its AMIs began to end: from then on its id is nobody's any more, also where some of them
+    /// are left.
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(with = "Option<String>")]
+    pub deregistering: Option<OffsetDateTime>,
     /// When nothing was left of it in any Region.
     #[serde(
         default,
@@ -112,7 +125,26 @@ pub struct Retirement {
     pub deregistered: Option<OffsetDateTime>,
 }
 
+impl Retirement {
+    /// What is left of it when the AMIs are shown again: that they began to end is not taken back.
+    pub fn shown_again(self) -> Option<Retirement> {
+        let is_over = self.deregistering.is_some() || self.deregistered.is_some();
+        is_over.then_some(Retirement {
+            deprecated: None,
+            ..self
+        })
+    }
+}
+
 impl ReleaseManifest {
+    /// Whether some of its AMIs may be gone for good: signed papers name them, so that the id never
+    /// gets others.
+    pub fn is_ending(&self) -> bool {
+        self.retired.is_some_and(|retired| {
+            retired.deregistering.is_some() || retired.deregistered.is_some()
+        })
+    }
+
     /// Whether its AMIs and snapshots are gone.
     pub fn is_gone(&self) -> bool {
         self.retired

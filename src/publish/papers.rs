@@ -14,7 +14,7 @@ use super::manifest::ReleaseManifest;
 use super::provenance;
 use super::release::ReleaseId;
 use super::subject::Subject;
-use crate::aws::s3::{Condition, Put};
+use crate::aws::s3::{Condition, ETag, Put};
 use crate::aws::{AccountId, Region};
 use crate::image::manifest::Manifest;
 use crate::image::sbom::{self, SBOM};
@@ -281,12 +281,77 @@ fn compared(
     ring: &KeyRing,
 ) -> Result<String, UntrustedManifest> {
     let (signed, key) = open(bytes, ring)?;
+    agree(&signed, manifest).map(|()| key)
+}
+
+/// Whether what was signed is what a release's manifest says.
+fn agree(signed: &ReleaseManifest, manifest: &ReleaseManifest) -> Result<(), UntrustedManifest> {
     if signed.release != manifest.release {
-        return Err(UntrustedManifest::Other(signed.release));
+        return Err(UntrustedManifest::Other(signed.release.clone()));
     }
-    match signed_part(&signed) == signed_part(manifest) {
-        true => Ok(key),
+    match signed_part(signed) == signed_part(manifest) {
+        true => Ok(()),
         false => Err(UntrustedManifest::Differs),
+    }
+}
+
+/// The signed papers of a release, as they lie in the bucket.
+#[derive(Debug, Clone)]
+pub struct Papers {
+    /// What they say.
+    pub manifest: ReleaseManifest,
+    etag: ETag,
+}
+
+/// The signed papers of a release, if they say all that its manifest says but for its withdrawal: to
+/// that of the papers another one may be added, which is all that a withdrawal signs.
+///
+/// # Errors
+/// The bucket's; in the inner one, why the manifest cannot be trusted.
+pub async fn but_for_withdrawal(
+    bucket: &Bucket,
+    manifest: &ReleaseManifest,
+    ring: &KeyRing,
+) -> Result<Result<Papers, UntrustedManifest>, BucketError> {
+    let key = keys::attachment(&manifest.release, SIGNED);
+    let Some(object) = bucket.object(&key).await? else {
+        return Ok(Err(UntrustedManifest::Missing));
+    };
+    let signed = match open(&object.bytes, ring) {
+        Ok((signed, _)) => signed,
+        Err(why) => return Ok(Err(why)),
+    };
+    let as_if = ReleaseManifest {
+        withdrawn: signed.withdrawn.clone(),
+        ..manifest.clone()
+    };
+    Ok(agree(&signed, &as_if).map(|()| Papers {
+        manifest: signed,
+        etag: object.etag,
+    }))
+}
+
+impl Papers {
+    /// Signs what they say and that the release is withdrawn, in their place. False if somebody else
+    /// has written them meanwhile.
+    ///
+    /// # Errors
+    /// The bucket's; the key cannot sign.
+    pub async fn withdraw(
+        &self,
+        bucket: &Bucket,
+        signer: &Signer,
+        withdrawn: &Withdrawal,
+    ) -> Result<bool, StatementError> {
+        let manifest = ReleaseManifest {
+            withdrawn: Some(withdrawn.clone()),
+            ..self.manifest.clone()
+        };
+        let sealed = Envelope::sign(signer, MANIFEST_TYPE, &to_json(&manifest)).await?;
+        let key = keys::attachment(&manifest.release, SIGNED);
+        let condition = Condition::Unchanged(self.etag.clone());
+        let put = bucket.put_object(&key, "application/json", sealed.to_json(), &condition);
+        Ok(matches!(put.await?, Put::Written(_)))
     }
 }
 

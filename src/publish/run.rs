@@ -128,13 +128,7 @@ async fn interrupted(how: &'static str, book: Option<&Arc<Book>>) -> PublishErro
 
 /// Everything that can be wrong is found here, before anything is made.
 async fn look(job: &Job<'_>, run: &str) -> Result<Ready, PublishError> {
-    let Publisher {
-        home,
-        bucket,
-        prefix,
-        ..
-    } = job.publisher;
-    let bucket = Bucket::new(job.aws, home, bucket, prefix);
+    let bucket = job.publisher.bucket(job.aws);
     let now = bucket.now();
     // A bucket that is not as it should be is told before what comes of that.
     let (checked, known, seen) = tokio::join!(
@@ -151,6 +145,9 @@ async fn look(job: &Job<'_>, run: &str) -> Result<Ready, PublishError> {
     } = seen?;
     let known = known?;
     let manifest = begun.as_ref().map(|stored| &stored.manifest);
+    if manifest.is_some_and(ReleaseManifest::is_ending) {
+        return Err(PublishError::Retired(release));
+    }
     let is_image = match (manifest, job.subject) {
         (Some(manifest), _) => manifest.blocks.is_some(),
         (None, subject) => matches!(subject, Subject::Image(_)),
@@ -315,7 +312,7 @@ async fn begin(job: &Job<'_>, ready: &Ready, run: &str) -> Result<Claimed, Publi
     let (Some(draft), Some(seen), Some(source)) =
         (&ready.draft, &ready.preview, preflight::source(job))
     else {
-        // Read again: another run may have finished it before this one had the lease.
+        // Read again: another run may have finished it before this one had the lease, or retired it.
         let begun = ready.begun.as_ref().map(|stored| &stored.manifest.release);
         let release = begun.expect("what is begun has a manifest");
         let stored = ready.bucket.manifest(release).await?;
@@ -323,6 +320,9 @@ async fn begin(job: &Job<'_>, ready: &Ready, run: &str) -> Result<Claimed, Publi
             release: release.clone(),
             bucket: ready.bucket.url(""),
         })?;
+        if stored.manifest.is_ending() {
+            return Err(PublishError::Retired(release.clone()));
+        }
         let is_new = false;
         return Ok(Claimed { stored, is_new });
     };
@@ -360,6 +360,7 @@ async fn open_places(
             let is_home = *region == manifest.home;
             let Some(place) = manifest.regions.get_mut(region) else {
                 manifest.regions.insert(region.clone(), empty(key));
+                manifest.was_published |= manifest.state == State::Published;
                 manifest.state = State::Publishing;
                 continue;
             };

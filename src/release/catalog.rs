@@ -69,6 +69,17 @@ fn index(channels: &[Channel]) -> Vec<u8> {
     text
 }
 
+/// The same, where there is a page: what has become of releases shows on it.
+///
+/// # Errors
+/// The bucket's.
+pub async fn refresh_if_any(desk: &Desk<'_>) -> Result<bool, ReleaseError> {
+    match desk.bucket().object(PAGE).await? {
+        Some(_) => refresh(desk).await,
+        None => Ok(false),
+    }
+}
+
 /// A type's JSON Schema.
 pub fn schema<T: JsonSchema>() -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(&schema_for!(T)).expect("a schema has a JSON form");
@@ -102,7 +113,8 @@ async fn write(
 async fn page(desk: &Desk<'_>, channels: &[Channel]) -> Result<PageData, ReleaseError> {
     let manifests = manifests(desk, channels).await?;
     let mut releases = BTreeMap::new();
-    for (id, manifest) in &manifests {
+    // Of one whose AMIs are gone, only what changed since is told.
+    for (id, manifest) in manifests.iter().filter(|(_, one)| !one.is_gone()) {
         let is_signed = match &desk.store.ring {
             None => false,
             Some(ring) => papers::check(desk.bucket(), manifest, ring).await?.is_ok(),

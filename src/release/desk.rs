@@ -6,11 +6,12 @@ use time::OffsetDateTime;
 
 use super::error::ReleaseError;
 use crate::aws::{Aws, wait};
-use crate::channels::settings::names;
+use crate::channels::settings::{known, names};
 use crate::channels::store::Store;
 use crate::channels::{Channel, Entry};
 use crate::config::Config;
 use crate::diff::secdb::Secdb;
+use crate::interrupt::Stop;
 use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::holder::{Holder, new_run_id};
@@ -59,16 +60,9 @@ impl<'a> Desk<'a> {
         progress: &'a Progress,
     ) -> Result<Desk<'a>, ReleaseError> {
         let names = names(&config.channels)?;
-        let Publisher {
-            name,
-            home,
-            bucket,
-            prefix,
-            ..
-        } = publisher;
-        let bucket = Bucket::new(aws, home, bucket, prefix);
+        let bucket = publisher.bucket(aws);
         bucket.check().await?;
-        let signer = Signer::open(&config.signing, aws, home).await?;
+        let signer = Signer::open(&config.signing, aws, &publisher.home).await?;
         let ring = match &signer {
             Some(signer) => Some(signer.ring(&config.signing)),
             None if config.signing.trusted.is_empty() => None,
@@ -85,7 +79,7 @@ impl<'a> Desk<'a> {
             secdb: secdb(config).await,
             store: Store {
                 bucket,
-                publisher: name.clone(),
+                publisher: publisher.name.clone(),
                 account: aws.account().clone(),
                 signer,
                 ring,
@@ -139,11 +133,53 @@ impl<'a> Desk<'a> {
         })
     }
 
+    /// Moves a channel under the lease. `look` is given the channel as it was before the lease was
+    /// waited for, and decides; it may be stopped. `act` does it and may not: it would not be known how
+    /// far it came.
+    ///
+    /// # Errors
+    /// There is no such channel, or it cannot be read; the lease's; those of both.
+    pub async fn under_lease<P, T>(
+        &self,
+        doing: &str,
+        channel: &str,
+        mut stop: Stop,
+        look: impl AsyncFnOnce(Channel) -> Result<P, ReleaseError>,
+        act: impl AsyncFnOnce(P) -> Result<T, ReleaseError>,
+    ) -> Result<T, ReleaseError> {
+        known(&self.names, channel)?;
+        let seen = tokio::select! {
+            biased;
+            how = stop.told() => return Err(ReleaseError::Interrupted(how)),
+            seen = self.store.read(channel) => seen?,
+        };
+        let lease = tokio::select! {
+            biased;
+            how = stop.told() => return Err(ReleaseError::Interrupted(how)),
+            lease = self.lease(doing) => lease?,
+        };
+        let decided = tokio::select! {
+            biased;
+            lost = lease.lost() => Err(lost.into()),
+            how = stop.told() => Err(ReleaseError::Interrupted(how)),
+            decided = look(seen) => decided,
+        };
+        let result = match decided {
+            Ok(decided) => act(decided).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = lease.release().await {
+            // It expires by itself.
+            tracing::debug!("{error}");
+        }
+        result
+    }
+
     /// Waits until no other run moves releases or access, and keeps others from it.
     ///
     /// # Errors
     /// Another run is at it for minutes; the bucket's.
-    pub async fn lease(&self, doing: &str) -> Result<Lease, ReleaseError> {
+    async fn lease(&self, doing: &str) -> Result<Lease, ReleaseError> {
         let run = new_run_id(OffsetDateTime::now_utc());
         let ttl = Duration::from_secs(self.publisher.lease_seconds);
         let begun = Instant::now();

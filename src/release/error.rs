@@ -100,6 +100,11 @@ pub enum ReleaseError {
         /// What is there now.
         stay: Box<Stay>,
     },
+    /// The manifest in the bucket is not what was signed.
+    #[error(
+        "the manifest of {0} does not say what was signed of it: one of them was changed; its withdrawal is not signed"
+    )]
+    NotAsSigned(ReleaseId),
     /// Nothing was in the channel before.
     #[error("{0}")]
     NothingBefore(String),
@@ -180,6 +185,11 @@ impl ReleaseError {
             }
             ReleaseError::Overtaken { channel, .. } => format!(
                 "look at what {channel} holds now, and run the command again if this release is still to be there"
+            ),
+            ReleaseError::NotAsSigned(release) => format!(
+                "if a run of `publish` was cut off, `alpine-ami publish {release}` finishes it; if not, \
+                 find out who changed it, and put it back as it was. Without --withdraw, a rollback \
+                 takes it out of the channel meanwhile"
             ),
             ReleaseError::NothingBefore(_) => {
                 "name a release with --to, or promote one".to_owned()

@@ -3,17 +3,17 @@
 //! Nothing that is not signed is believed: which release an AMI is, its name says; what that release
 //! is, the signed manifest says; and AWS says what the AMI is.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+mod error;
+mod verdict;
 
-use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::aws::ec2::images::architecture;
 use crate::aws::ec2::{Image, Mapping};
-use crate::aws::{AmiId, Aws, AwsError, Region};
+use crate::aws::{AmiId, Aws, Region};
 use crate::channels::document::{self, CHANNEL_TYPE, Document, DocumentError, Seal};
 use crate::channels::store;
-use crate::list::ListError;
 use crate::list::catalog::{CatalogAddress, Source};
 use crate::publish::bucket::keys;
 use crate::publish::manifest::{Place, ReleaseManifest};
@@ -22,149 +22,10 @@ use crate::publish::provenance;
 use crate::publish::release::{AmiName, ReleaseId};
 use crate::sign::key::short;
 use crate::sign::{Envelope, KeyRing, OpenError};
+use verdict::check;
 
-/// Why nothing can be said of an AMI or a file.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// A call failed.
-    #[error(transparent)]
-    Aws(#[from] AwsError),
-    /// The catalog cannot be read.
-    #[error(transparent)]
-    Catalog(#[from] ListError),
-    /// This account sees no such AMI.
-    #[error("account {account} sees no AMI {ami} in {region}")]
-    NoAmi {
-        /// The AMI.
-        ami: AmiId,
-        /// Where.
-        region: Region,
-        /// Who asks.
-        account: String,
-    },
-    /// The file cannot be read.
-    #[error("cannot read {path}: {why}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        why: std::io::Error,
-    },
-    /// The file holds no signed document.
-    #[error("{path}: {why}")]
-    NoEnvelope {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        why: OpenError,
-    },
-}
-
-impl VerifyError {
-    /// What to do next.
-    pub fn advice(&self) -> Option<String> {
-        Some(match self {
-            VerifyError::Aws(error) => error.advice(),
-            VerifyError::Catalog(error) => return error.advice(),
-            VerifyError::NoAmi { .. } => {
-                "check the id and the Region (ami-…@REGION); a publisher shares AMIs with accounts by name".to_owned()
-            }
-            VerifyError::Read { .. } => "correct the path".to_owned(),
-            VerifyError::NoEnvelope { .. } => format!(
-                "name a signed document of the publisher's catalog: releases/RELEASE/{SIGNED}, releases/RELEASE/{} or channels/CHANNEL.json",
-                papers::PROVENANCE
-            ),
-        })
-    }
-
-    /// Whether it is what the user wrote that is wrong.
-    pub fn is_bad_input(&self) -> bool {
-        match self {
-            VerifyError::Catalog(error) => error.is_bad_input(),
-            VerifyError::Read { .. } | VerifyError::NoEnvelope { .. } => true,
-            VerifyError::Aws(_) | VerifyError::NoAmi { .. } => false,
-        }
-    }
-}
-
-/// One thing that was compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What: `name`, `manifest`, `ami`, `owner`, `snapshot`, `encrypted`, `boot`, `channel NAME`.
-    pub name: String,
-    /// Whether it is as the publisher signed it.
-    pub passed: bool,
-    /// What was seen.
-    pub told: String,
-}
-
-/// What is known of an AMI or a file in the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verdict {
-    /// The AMI or the file.
-    pub what: String,
-    /// Whether it is what the publisher signed, and was not withdrawn since.
-    pub verified: bool,
-    /// The release that it is, as far as it says so.
-    pub release: Option<ReleaseId>,
-    /// Who withdrew the release, and why, if somebody did.
-    pub withdrawn: Option<String>,
-    /// What was compared.
-    pub checks: Vec<Check>,
-}
-
-impl Verdict {
-    fn of(
-        what: String,
-        release: Option<ReleaseId>,
-        manifest: Option<&ReleaseManifest>,
-        checks: Vec<Check>,
-    ) -> Verdict {
-        let withdrawn = manifest.and_then(|manifest| manifest.withdrawn.as_ref());
-        Verdict {
-            what,
-            // CI goes by that alone.
-            verified: checks.iter().all(|check| check.passed) && withdrawn.is_none(),
-            release,
-            withdrawn: withdrawn.map(|one| match &one.reason {
-                Some(reason) => format!("{}: {reason}", one.by),
-                None => one.by.clone(),
-            }),
-            checks,
-        }
-    }
-
-    /// For people.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        for check in &self.checks {
-            let mark = match check.passed {
-                true => "ok",
-                false => "NO",
-            };
-            text.push_str(&format!("  {mark}  {:<10} {}\n", check.name, check.told));
-        }
-        if let Some(by) = &self.withdrawn {
-            text.push_str(&format!("it was withdrawn by {by}: do not launch it\n"));
-        }
-        let release = self.release.as_ref();
-        let release = release.map_or(String::new(), |release| format!(" {release}"));
-        let is_signed = self.checks.iter().all(|check| check.passed);
-        text.push_str(&match is_signed {
-            true => format!("{} is what the publisher signed:{release}\n", self.what),
-            false => format!("{} is NOT what the publisher signed\n", self.what),
-        });
-        text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
-    }
-}
-
-fn check(name: impl Into<String>, passed: bool, told: impl Into<String>) -> Check {
-    Check {
-        name: name.into(),
-        passed,
-        told: told.into(),
-    }
-}
+pub use error::VerifyError;
+pub use verdict::{Check, Verdict};
 
 /// Verifies an AMI: against the signed manifest of the release that its name says it is, and the
 /// channels that hold that.

@@ -16,10 +16,11 @@ use crate::aws::ec2::Ec2;
 use crate::aws::wait::TimedOut;
 use crate::aws::{AccountId, AmiId, AwsError, Region};
 use crate::publish::manifest::ReleaseManifest;
-use crate::publish::papers::{self, Withdrawal};
+use crate::publish::papers::{self, Papers, UntrustedManifest, Withdrawal};
 use crate::publish::release::ReleaseId;
 use crate::share::apply;
 use crate::share::survey::survey;
+use crate::sign::Signer;
 
 /// So many others may be faster before this gives up.
 const MOST_ROUNDS: u32 = 16;
@@ -50,10 +51,7 @@ pub async fn mark(
         reason: reason.map(str::to_owned),
         running: None,
     };
-    let said = |manifest: &mut ReleaseManifest| {
-        manifest.withdrawn.get_or_insert(withdrawal.clone());
-    };
-    change(desk, release, said).await
+    say(desk, release, &withdrawal).await
 }
 
 /// Withdraws a release: no channel may point to it any more.
@@ -68,21 +66,17 @@ pub async fn withdraw(
     let (manifest, mut changed) = mark(desk, release, reason).await?;
     let (hidden, mut failed) = deprecate(desk, &manifest).await;
     changed |= hidden;
-    let before = manifest
-        .withdrawn
-        .as_ref()
-        .and_then(|one| one.running.clone());
-    let mut running = before.unwrap_or_default();
+    let said = manifest.withdrawn.clone().expect("it was marked");
+    let mut running = said.running.clone().unwrap_or_default();
     // Who runs it is asked once in each Region: later, nobody can come to it any more.
     let (found, unknown) = ask(desk, &manifest, &running).await;
     running.extend(found);
     failed.extend(unknown);
-    let known = |manifest: &mut ReleaseManifest| {
-        if let Some(withdrawn) = &mut manifest.withdrawn {
-            withdrawn.running = Some(running.clone());
-        }
+    let known = Withdrawal {
+        running: Some(running.clone()),
+        ..said
     };
-    changed |= change(desk, release, known).await?.1;
+    changed |= say(desk, release, &known).await?.1;
     let (taken, not_taken) = take(desk, release).await?;
     changed |= taken;
     failed.extend(not_taken);
@@ -99,38 +93,77 @@ pub async fn withdraw(
     }
 }
 
-/// Changes a release's manifest, and signs it anew; whether any of that was to be done. What was not
-/// signed as it stands is not signed now, unless an earlier withdrawal was cut off there.
-async fn change(
+/// Says in a release's manifest that it is withdrawn, and signs that; whether any of it was to be done.
+/// What was said of it before stays, but for who runs it, where that is known now.
+///
+/// What is signed is what was signed before, and the withdrawal: the manifest lies where others may
+/// write, too, and one that says anything else is signed by nobody. What was never signed is not now.
+async fn say(
     desk: &Desk<'_>,
     release: &ReleaseId,
-    change: impl Fn(&mut ReleaseManifest),
+    withdrawal: &Withdrawal,
 ) -> Result<(ReleaseManifest, bool), ReleaseError> {
     let bucket = desk.bucket();
+    let mut changed = false;
     for _ in 0..MOST_ROUNDS {
         let stored = bucket.manifest(release).await?;
         let mut stored = stored.ok_or_else(|| ReleaseError::NoRelease {
             release: release.clone(),
             bucket: bucket.url(""),
         })?;
-        let mut next = stored.manifest.clone();
-        change(&mut next);
-        let changes = next != stored.manifest;
-        let is_begun = stored.manifest.withdrawn.is_some();
-        let was_signed = match &desk.store.ring {
-            Some(ring) if !is_begun => papers::check(bucket, &stored.manifest, ring).await?.is_ok(),
-            _ => is_begun,
+        let papers = papers_of(desk, &stored.manifest).await?;
+        let before = match &papers {
+            // What is not signed of it is nobody's word.
+            Some((_, papers)) => papers.manifest.withdrawn.clone(),
+            None => stored.manifest.withdrawn.clone(),
         };
-        if changes && !bucket.try_replace(&mut stored, next).await? {
-            continue;
+        let mut said = before.clone().unwrap_or_else(|| withdrawal.clone());
+        if withdrawal.running.is_some() {
+            said.running.clone_from(&withdrawal.running);
         }
-        let mut signed = false;
-        if let Some(signer) = desk.store.signer.as_ref().filter(|_| was_signed) {
-            signed = papers::sign(bucket, signer, release).await?;
+        let next = ReleaseManifest {
+            withdrawn: Some(said.clone()),
+            ..stored.manifest.clone()
+        };
+        if next != stored.manifest {
+            if !bucket.try_replace(&mut stored, next).await? {
+                continue;
+            }
+            changed = true;
         }
-        return Ok((stored.manifest, changes || signed));
+        if let Some((signer, papers)) = papers.filter(|_| before.as_ref() != Some(&said)) {
+            if !papers.withdraw(bucket, signer, &said).await? {
+                continue;
+            }
+            changed = true;
+        }
+        return Ok((stored.manifest, changed));
     }
     Err(bucket.contended(&release.to_string()).into())
+}
+
+/// What is signed of a release, and who signs that it is withdrawn. Nothing where nobody signs, or
+/// nobody vouches for it: that is told.
+async fn papers_of<'d>(
+    desk: &'d Desk<'_>,
+    manifest: &ReleaseManifest,
+) -> Result<Option<(&'d Signer, Papers)>, ReleaseError> {
+    let (Some(signer), Some(ring)) = (&desk.store.signer, &desk.store.ring) else {
+        return Ok(None);
+    };
+    let release = &manifest.release;
+    match papers::but_for_withdrawal(desk.bucket(), manifest, ring).await? {
+        Ok(papers) => Ok(Some((signer, papers))),
+        Err(UntrustedManifest::Differs) => Err(ReleaseError::NotAsSigned(release.clone())),
+        Err(why) => {
+            // Once is enough.
+            if manifest.withdrawn.is_none() {
+                let said = format!("warning: the withdrawal of {release} is not signed: {why}");
+                desk.progress.say(said);
+            }
+            Ok(None)
+        }
+    }
 }
 
 /// The AMIs of a release, each with a client of its Region.

@@ -3,6 +3,7 @@
 mod diff;
 mod install;
 mod instance_build;
+mod least;
 mod list;
 mod machine;
 mod mirrors;

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::time::{Duration, UNIX_EPOCH};
 
 use alpine_ami::apk::fetch::Fetcher;
 use alpine_ami::apk::index::IndexPackage;
@@ -180,11 +181,14 @@ pub struct Crafted {
     pub scripts: Vec<(&'static str, &'static str)>,
 }
 
+/// When crafted packages were built, in seconds since 1970.
+const BUILT: u64 = 1_700_000_000;
+
 impl Crafted {
     /// A package without files; `more` holds further lines of its PKGINFO.
     pub fn new(name: &str, version: &str, more: &str) -> Crafted {
         let info = format!(
-            "pkgname = {name}\npkgver = {version}\narch = x86_64\nlicense = MIT\nbuilddate = 1700000000\n{more}\n"
+            "pkgname = {name}\npkgver = {version}\narch = x86_64\nlicense = MIT\nbuilddate = {BUILT}\n{more}\n"
         );
         Crafted {
             info,
@@ -214,8 +218,24 @@ impl Crafted {
         for (kind, text) in &self.scripts {
             fs::write(stage.path().join(kind), text).expect("a script");
         }
+        set_times(&stage.path().join("data"));
         pack::pack(stage.path(), out, key).expect("it packs")
     }
+}
+
+/// Gives all that is below a path the time of crafted packages' build: the same package has the same
+/// bytes whenever it is made.
+fn set_times(path: &Path) {
+    let Ok(file) = fs::File::open(path) else {
+        return;
+    };
+    if path.is_dir() {
+        for entry in fs::read_dir(path).expect("a folder") {
+            set_times(&entry.expect("an entry").path());
+        }
+    }
+    let built = UNIX_EPOCH + Duration::from_secs(BUILT);
+    file.set_modified(built).expect("a time");
 }
 
 /// Makes a signed repository in `dir` and returns the folder with its packages.

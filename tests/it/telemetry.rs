@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
 use prost::Message as _;
 
+use crate::nightly::town::Town;
 use crate::publish::house::{House, REGIONS};
 use crate::support::{self, Ended};
 
@@ -118,6 +119,14 @@ fn attributes(all: &[KeyValue]) -> BTreeMap<String, String> {
 fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
     let found = spans.iter().find(|span| span.name == name);
     found.unwrap_or_else(|| panic!("no span {name} among {spans:#?}"))
+}
+
+/// The spans right below another one.
+fn below<'a>(spans: &'a [Span], parent: &Span) -> Vec<&'a Span> {
+    let below = spans.iter();
+    below
+        .filter(|span| span.parent_span_id == parent.span_id)
+        .collect()
 }
 
 fn status(span: &Span) -> StatusCode {
@@ -231,6 +240,109 @@ fn stages_and_regions_are_below_the_command() {
         let body = String::from_utf8_lossy(&request.body);
         assert!(!body.contains(&client.keys.id) && !body.contains(&client.keys.secret));
     }
+}
+
+/// `nightly lock done`, and the stages below each.
+fn steps(spans: &[Span], of: &Span) -> BTreeMap<String, Vec<String>> {
+    let steps = below(spans, of).into_iter();
+    let steps = steps.filter(|span| attributes(&span.attributes).contains_key("step"));
+    let told = steps.map(|step| {
+        let outcome = &attributes(&step.attributes)["outcome"];
+        assert_eq!(status(step) == StatusCode::Error, outcome == "failed");
+        let stages = below(spans, step).into_iter();
+        let stages = stages.map(|stage| stage.name.clone()).collect();
+        (format!("{} {outcome}", step.name), stages)
+    });
+    told.collect()
+}
+
+#[test]
+fn a_nightly_is_one_trace_of_its_images_and_their_steps() {
+    let town = Town::new();
+    town.profile("broken", "packages = [\"no-such-package\"]");
+    let collector = Collector::start(Some("200 OK"));
+    let variables = [(ENDPOINT, &*collector.url()), ("TRACEPARENT", PARENT)];
+    let mut command = with(town.command(&["base", "broken"]), &variables);
+    let ended = Ended::from(command.output().expect("it starts"));
+    assert_eq!(ended.status, 1, "{}", ended.stderr);
+    let (spans, _) = collector.spans();
+    for span in &spans {
+        assert_eq!(hex(&span.trace_id), "0af7651916cd43dd8448eb211c80319c");
+    }
+    let run = named(&spans, "nightly");
+    let command = named(&spans, "alpine-ami nightly");
+    assert_eq!(run.parent_span_id, command.span_id);
+    assert_eq!(status(run), StatusCode::Error);
+    let expected = |steps: &[(&str, &[&str])]| -> BTreeMap<String, Vec<String>> {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let steps = steps.iter();
+        steps
+            .map(|(step, stages)| ((*step).to_owned(), owned(stages)))
+            .collect()
+    };
+    let once = [
+        ("nightly share skipped", &[][..]),
+        ("nightly prune skipped", &["prune"]),
+    ];
+    assert_eq!(steps(&spans, run), expected(&once));
+    let images = below(&spans, run).into_iter();
+    let images = images.filter(|span| span.name == "nightly image");
+    let images: BTreeMap<String, &Span> = images
+        .map(|image| (attributes(&image.attributes)["profile"].clone(), image))
+        .collect();
+    assert_eq!(images.len(), 2, "{spans:#?}");
+    let base = attributes(&images["base"].attributes);
+    assert_eq!(
+        (&*base["arch"], &*base["outcome"]),
+        ("x86_64", "published"),
+        "{base:?}"
+    );
+    assert_eq!(base["release"], town.releases()[0]);
+    let all = [
+        ("nightly lock done", &[][..]),
+        ("nightly build done", &["build"]),
+        ("nightly test skipped", &[]),
+        ("nightly publish done", &["publish"]),
+        ("nightly promote done", &["promote"]),
+    ];
+    assert_eq!(steps(&spans, images["base"]), expected(&all));
+    assert_eq!(status(images["broken"]), StatusCode::Error);
+    let failed = [("nightly lock failed", &[][..])];
+    assert_eq!(steps(&spans, images["broken"]), expected(&failed));
+}
+
+#[test]
+fn what_is_pruned_is_told_by_release_and_region() {
+    let house = House::new();
+    let prune = "[prune]\nunpromoted_days = 0\nversion_days = 0\n";
+    house.configure(&format!("{}\n{prune}", house.config()));
+    let first = house.publish(&house.image("one", &[(0, 1)]), &[]);
+    // Of the same day: releases of one second would be equally new.
+    house.place.advance(60);
+    house.publish(&house.image("two", &[(0, 2)]), &[]);
+    let collector = Collector::start(Some("200 OK"));
+    let mut command = with(house.program(), &[(ENDPOINT, &*collector.url())]);
+    let ended = command.args(["prune", "--yes"]).output();
+    Ended::from(ended.expect("it starts")).done();
+    let (spans, _) = collector.spans();
+    let prune = named(&spans, "prune");
+    let command = named(&spans, "alpine-ami prune");
+    assert_eq!(prune.parent_span_id, command.span_id);
+    let releases = below(&spans, prune);
+    let [release] = releases[..] else {
+        panic!("{spans:#?}");
+    };
+    assert_eq!(release.name, "prune a release");
+    assert_eq!(attributes(&release.attributes)["release"], first["release"]);
+    let regions = below(&spans, release).into_iter().map(|span| {
+        assert_eq!(span.name, "prune in a Region");
+        attributes(&span.attributes)["region"].clone()
+    });
+    let mut regions: Vec<String> = regions.collect();
+    regions.sort_unstable();
+    let mut expected = REGIONS[..2].to_vec();
+    expected.sort_unstable();
+    assert_eq!(regions, expected);
 }
 
 #[test]

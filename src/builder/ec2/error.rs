@@ -7,6 +7,7 @@ use super::program::ProgramError;
 use super::settings::SettingsError;
 use super::user_data::TooLong;
 use crate::arch::Arch;
+use crate::aws::kms::FOR_VOLUMES;
 use crate::aws::wait::TimedOut;
 use crate::aws::{AwsError, InstanceId, Place};
 use crate::builder::draft::DraftError;
@@ -188,6 +189,10 @@ impl InstanceBuildError {
             E::Failed { advice, .. } => advice.clone().unwrap_or_else(|| {
                 "look at what it said, mend it, and run the same command again".to_owned()
             }),
+            // What EC2 says of an instance whose volume's key it may not use in the caller's name.
+            E::Silent { why, .. } if why.contains("Client.InternalError") => format!(
+                "see that the key of [publish.keys] may be used: the principal needs {FOR_VOLUMES} on it, and on that of the base image if it has another; `alpine-ami doctor --iam-policy` prints the least policy"
+            ),
             E::Silent { .. } => "look at what it said; where it said nothing, the base image runs no user data, or has no way to S3; --keep-on-failure keeps the instance".to_owned(),
             E::Differs { .. } => "somebody changed the job or its result in the bucket, or the worker is of another version: look at who may write there, and build again".to_owned(),
             E::Snapshot { .. } => "run the same command again; if it happens again, see who else changes this build's things".to_owned(),

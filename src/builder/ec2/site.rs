@@ -14,7 +14,6 @@ use crate::arch::Arch;
 use crate::aws::ec2::images::architecture;
 use crate::aws::ec2::{Ec2, Image, ImageState, Subnet};
 use crate::aws::{AmiId, Aws, KeyArn, Place, Region, SubnetId};
-use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::holder::new_run_id;
 use crate::publish::keys;
@@ -113,7 +112,7 @@ impl Site {
     ) -> Result<Site, InstanceBuildError> {
         settings.check()?;
         let home = publisher.home.clone();
-        let bucket = Bucket::new(aws, &home, &publisher.bucket, &publisher.prefix);
+        let bucket = publisher.bucket(aws);
         let ec2 = aws.ec2(&home);
         let homes = [home.clone()];
         let (checked, keys, subnets) = tokio::join!(

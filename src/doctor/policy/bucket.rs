@@ -26,15 +26,13 @@ impl Scope<'_> {
     pub(super) fn using_bucket(&self, bucket: &str, wanted: Wanted) -> Vec<Statement> {
         let mut using = Vec::new();
         if wanted.reads_bucket() {
-            let list = self.list_bucket(bucket);
+            let serves = wanted.share && self.catalog != Readers::Nobody;
+            let list = self.list_bucket(bucket).and(serves.then_some(SERVES));
             using.push(list.and(wanted.doctor.then_some(ASKS)));
             let writes = wanted.fills_bucket();
             using.push(self.objects(bucket, writes));
             if !writes {
                 using.extend(self.records(bucket, wanted));
-            }
-            if wanted.share && self.catalog != Readers::Nobody {
-                using.push(allow("ServeCatalog", &SERVES, vec![self.bucket(bucket)]));
             }
         } else if wanted.doctor {
             using.push(self.ask_about_bucket(bucket));
@@ -54,8 +52,9 @@ impl Scope<'_> {
         }
     }
 
-    /// `IfExists`: HeadBucket has no prefix, nor has a question about the bucket, and neither has the question that S3 asks itself to
-    /// decide whether a missing object is "not there" or "not for you".
+    /// `IfExists`: HeadBucket has no prefix, nor has what is asked and said of the bucket as a whole, and
+    /// neither has the question that S3 asks itself to decide whether a missing object is "not there" or
+    /// "not for you".
     fn list_bucket(&self, bucket: &str) -> Statement {
         let list = allow("ListBucket", &["s3:ListBucket"], vec![self.bucket(bucket)]);
         let prefix = self.prefix();
@@ -86,24 +85,38 @@ impl Scope<'_> {
     /// The objects that are written where not all may be.
     fn records(&self, bucket: &str, wanted: Wanted) -> Vec<Statement> {
         let object = |key: &str| format!("{}/{}{key}", self.bucket(bucket), self.prefix());
-        let lease = object("leases/access.json");
-        let mut written = Vec::new();
+        // `prune` holds those of lines and builds, too.
+        let leases = object(match wanted.prune {
+            true => "leases/*",
+            false => "leases/access.json",
+        });
+        let (mut written, mut removed) = (Vec::new(), Vec::new());
+        // `prune` writes the page again: what has become of releases shows on it.
+        if wanted.promote || wanted.prune {
+            written.extend([object("catalog/*"), object("releases/*/manifest.json")]);
+        }
         if wanted.promote {
-            written.extend([
-                object("catalog/*"),
-                object("channels/*.json"),
-                object("releases/*/manifest.json"),
-            ]);
+            written.push(object("channels/*.json"));
+        }
+        if wanted.rollback {
+            written.push(object("releases/*/release.json"));
+        }
+        if wanted.share || wanted.prune {
+            written.push(leases.clone());
+            removed.push(leases);
         }
         if wanted.share {
-            written.extend([lease.clone(), object("shares.json")]);
+            written.push(object("shares.json"));
+        }
+        if wanted.prune {
+            removed.push(object("builds/*"));
         }
         let mut records = Vec::new();
         if !written.is_empty() {
             records.push(allow("WriteRecords", &["s3:PutObject"], written));
         }
-        if wanted.share {
-            records.push(allow("EndLease", &["s3:DeleteObject"], vec![lease]));
+        if !removed.is_empty() {
+            records.push(allow("RemoveRecords", &["s3:DeleteObject"], removed));
         }
         records
     }

@@ -5,7 +5,7 @@
 
 use serde_json::json;
 
-use super::{Scope, Statement, allow, has_tag};
+use super::{Scope, Statement, Wanted, allow, has_tag};
 use crate::aws::tags;
 
 impl Scope<'_> {
@@ -20,12 +20,6 @@ impl Scope<'_> {
         ]
     }
 
-    /// What a launch makes: all of it is tagged.
-    pub(super) fn made_by_builds(&self) -> Vec<String> {
-        let kinds = ["instance", "network-interface", "volume"];
-        kinds.map(|kind| self.at_home(kind)).into()
-    }
-
     /// An ARN of the home Region without the account: nobody launches, reads or ends what is
     /// another's, but what another has shared may be launched into, as a network's subnets.
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html>
@@ -33,18 +27,19 @@ impl Scope<'_> {
         format!("arn:{}:ec2:{}:*:{kind}/*", self.partition(), self.home())
     }
 
-    /// EC2's reads take no resources. AMIs and snapshots are looked at here if the other commands do
-    /// not look at them in all Regions. A pattern, for a home that is not known is any Region.
-    pub(super) fn look_at_home(&self, at_images: bool) -> Statement {
+    /// EC2's reads take no resources. What other commands look at in all Regions is not looked at here.
+    /// A pattern, for a home that is not known is any Region.
+    pub(super) fn look_at_home(&self, wanted: Wanted) -> Statement {
         let mut actions = vec![
-            "ec2:DescribeInstanceTypeOfferings",
-            "ec2:DescribeInstanceTypes",
-            "ec2:DescribeInstances",
+            // And what is offered of them where.
+            "ec2:DescribeInstanceType*",
             "ec2:DescribeRouteTables",
             "ec2:DescribeSubnets",
-            "ec2:DescribeVolumes",
         ];
-        if at_images {
+        if !wanted.prune {
+            actions.extend(["ec2:DescribeInstances", "ec2:DescribeVolumes"]);
+        }
+        if !wanted.looks() && !wanted.prune {
             actions.extend(["ec2:DescribeImages", "ec2:DescribeSnapshots"]);
         }
         let look = allow("LookAtHome", &actions, vec!["*".to_owned()]);
@@ -96,12 +91,16 @@ impl Scope<'_> {
             "ec2:StopInstances",
             "ec2:TerminateInstances",
         ];
-        let resource = vec![
+        let handle = allow("HandleBuilds", &actions, self.of_builds());
+        handle.when(has_tag("aws:ResourceTag", tags::BUILD))
+    }
+
+    /// What builds make and leave.
+    pub(super) fn of_builds(&self) -> Vec<String> {
+        vec![
             self.at_home("instance"),
             self.ec2(self.home(), "snapshot"),
             self.at_home("volume"),
-        ];
-        let handle = allow("HandleBuilds", &actions, resource);
-        handle.when(has_tag("aws:ResourceTag", tags::BUILD))
+        ]
     }
 }

@@ -46,10 +46,18 @@ impl Scope<'_> {
         allow("DecryptBlocks", &actions, self.key_arns(self.regions))
     }
 
-    /// What signing takes, where a key of KMS signs. One that is named by an alias is known by that.
-    pub(super) fn signing(&self) -> Option<Statement> {
+    /// What signing takes, where a key of KMS signs, and what it takes to know that key. One that is
+    /// named by an alias is known by that.
+    pub(super) fn signing(&self, wanted: Wanted) -> Option<Statement> {
         let name = self.signing.key.as_deref()?;
-        let actions = ["kms:DescribeKey", "kms:GetPublicKey", "kms:Sign"];
+        let signs = wanted.publish || wanted.promote;
+        let mut actions = vec!["kms:DescribeKey", "kms:GetPublicKey"];
+        match (signs, wanted.verify || wanted.prune) {
+            (false, false) => return None,
+            // `prune` writes the catalog's page again, with the key that verifies what it shows.
+            (false, true) => {}
+            (true, _) => actions.push("kms:Sign"),
+        }
         if name.starts_with("arn:") && !name.contains(":alias/") {
             return Some(allow("Sign", &actions, vec![name.to_owned()]));
         }

@@ -26,12 +26,6 @@ pub(super) const KEYS: [&str; 5] = [
 ];
 
 impl Scope<'_> {
-    /// With `publish`, they stand among what it does with its own.
-    pub(super) fn share_own(&self) -> Statement {
-        let share = allow("ShareOwn", &ATTRIBUTES, self.images_and_snapshots());
-        share.when(self.of_releases())
-    }
-
     /// With `publish`, they stand among what it does with keys.
     pub(super) fn share_keys(&self) -> Statement {
         allow("ShareKeys", &KEYS, self.key_arns(self.regions))

@@ -25,7 +25,8 @@ const REGIONS: [&str; 17] = [
 ];
 
 /// What the sandbox, and with it the tests of the pipeline, can weigh.
-const CONDITIONS: [&str; 11] = [
+const CONDITIONS: [&str; 13] = [
+    "aws:CalledVia",
     "aws:RequestTag/alpine-ami:build",
     "aws:RequestTag/alpine-ami:release",
     "aws:RequestedRegion",
@@ -35,6 +36,7 @@ const CONDITIONS: [&str; 11] = [
     "ec2:MetadataHttpTokens",
     "kms:GrantIsForAWSResource",
     "kms:GrantOperations",
+    "kms:ResourceAliases",
     "kms:ViaService",
     "s3:prefix",
 ];
@@ -46,6 +48,7 @@ struct Publisher {
     keys: BTreeMap<Region, KeyArn>,
     signing: SigningSettings,
     catalog: Readers,
+    builds: bool,
 }
 
 impl Publisher {
@@ -74,6 +77,7 @@ impl Publisher {
             regions,
             signing: SigningSettings::default(),
             catalog: Readers::Nobody,
+            builds: true,
         }
     }
 
@@ -87,6 +91,7 @@ impl Publisher {
                 keys: &self.keys,
                 signing: &self.signing,
                 catalog: self.catalog,
+                builds: self.builds,
             },
         )
     }
@@ -110,8 +115,7 @@ fn every_command_gets_what_it_calls_and_no_more() {
         "ec2:DeleteSnapshot",
         "ec2:DeleteVolume",
         "ec2:DescribeImages",
-        "ec2:DescribeInstanceTypeOfferings",
-        "ec2:DescribeInstanceTypes",
+        "ec2:DescribeInstanceType*",
         "ec2:DescribeInstances",
         "ec2:DescribeRouteTables",
         "ec2:DescribeSnapshots",
@@ -184,12 +188,51 @@ fn every_command_gets_what_it_calls_and_no_more() {
         "s3:ListBucket",
         "s3:PutObject",
     ];
+    let promotes = [&shares[..], &["ec2:DisableImageDeprecation"]].concat();
+    let hides = [
+        "ec2:CreateImageUsageReport",
+        "ec2:CreateTags",
+        "ec2:DeleteImageUsageReport",
+        "ec2:DescribeImageUsageReportEntries",
+        "ec2:DescribeImageUsageReports",
+        "ec2:DisableImageDeprecation",
+        "ec2:EnableImageDeprecation",
+    ];
+    let prunes = [
+        "ec2:DeleteSnapshot",
+        "ec2:DeleteVolume",
+        "ec2:DeregisterImage",
+        "ec2:DescribeImageAttribute",
+        "ec2:DescribeImageReferences",
+        "ec2:DescribeImages",
+        "ec2:DescribeInstances",
+        "ec2:DescribeLaunchTemplate*",
+        "ec2:DescribeSnapshots",
+        "ec2:DescribeVolumes",
+        "ec2:TerminateInstances",
+        "imagebuilder:GetContainerRecipe",
+        "imagebuilder:List*Recipes",
+        "s3:DeleteObject",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+        "ssm:DescribeParameters",
+        "ssm:GetParameters",
+    ];
     for (commands, expected) in [
         (&[Command::Publish][..], &[&looks[..], &publishes][..]),
         (&[Command::Share], &[&shares]),
+        (&[Command::Promote], &[&promotes]),
+        (&[Command::Rollback], &[&promotes, &hides]),
+        (&[Command::Prune], &[&prunes, &hides]),
+        (&[Command::Verify], &[&reads, &["ec2:DescribeImages"]]),
         (
-            &[Command::Promote],
-            &[&shares, &["ec2:DisableImageDeprecation"]],
+            &[Command::Nightly],
+            &[&looks, &builds, &publishes, &promotes, &prunes, &hides],
+        ),
+        (
+            &[Command::Build, Command::Prune],
+            &[&builds, &prunes, &hides],
         ),
         (
             &[Command::Share, Command::Doctor],
@@ -215,12 +258,7 @@ fn every_command_gets_what_it_calls_and_no_more() {
         (
             &Command::ALL,
             &[
-                &looks,
-                &builds,
-                &publishes,
-                &asks,
-                &shares,
-                &["ec2:DisableImageDeprecation"],
+                &looks, &builds, &publishes, &asks, &promotes, &prunes, &hides,
             ],
         ),
     ] {
@@ -232,13 +270,34 @@ fn every_command_gets_what_it_calls_and_no_more() {
 }
 
 #[test]
+fn a_night_is_all_that_it_does() {
+    let mut publisher = Publisher::of(&REGIONS, false);
+    let parts = [
+        Command::Publish,
+        Command::Share,
+        Command::Promote,
+        Command::Prune,
+    ];
+    let with_build = [&parts[..], &[Command::Build]].concat();
+    for (builds, parts) in [(true, &with_build[..]), (false, &parts)] {
+        publisher.builds = builds;
+        let night = publisher.policy(&[Command::Nightly]);
+        assert_eq!(night, publisher.policy(parts), "{builds}");
+    }
+    let night = publisher.policy(&[Command::Nightly]);
+    assert!(!actions(&night).contains("ec2:RunInstances"));
+}
+
+#[test]
 fn it_is_a_policy_that_aws_takes() {
     for (names, multi_region) in [
         (&REGIONS[..], false),
         (&REGIONS, true),
         (&REGIONS[..1], false),
     ] {
-        let publisher = Publisher::of(names, multi_region);
+        let mut publisher = Publisher::of(names, multi_region);
+        publisher.signing.key = Some("alias/releases".to_owned());
+        publisher.catalog = Readers::Customers;
         for commands in [
             &Command::ALL[..],
             &[Command::Publish],
@@ -248,6 +307,10 @@ fn it_is_a_policy_that_aws_takes() {
             &[Command::Build, Command::Diff, Command::Doctor],
             &[Command::Share],
             &[Command::Promote],
+            &[Command::Rollback],
+            &[Command::Prune],
+            &[Command::Nightly],
+            &[Command::Nightly, Command::Rollback, Command::Verify],
             &[Command::Share, Command::Promote, Command::Doctor],
             &[Command::Publish, Command::Share, Command::Promote],
             &[Command::Build, Command::Share],
@@ -272,8 +335,7 @@ fn it_is_a_policy_that_aws_takes() {
                     assert!(CONDITIONS.contains(&key.as_str()), "{sid}: {key}");
                 }
                 let everything = statement["Resource"] == json!(["*"]);
-                let takes_none = matches!(sid, "Look" | "LookAtHome" | "AskAboutAliases")
-                    || statement["Effect"] == "Deny";
+                let takes_none = sid.starts_with("Look") || statement["Effect"] == "Deny";
                 assert_eq!(everything, takes_none, "{sid}");
             }
         }
@@ -292,6 +354,8 @@ fn what_is_removed_must_be_a_release_s_own() {
         "Sid": "HandleOwn",
         "Effect": "Allow",
         "Action": [
+            "ebs:CompleteSnapshot",
+            "ebs:PutSnapshotBlock",
             "ec2:DeleteSnapshot",
             "ec2:DeregisterImage",
             "ebs:GetSnapshotBlock",
@@ -354,9 +418,11 @@ fn a_build_stays_at_home_and_handles_its_own() {
 #[test]
 fn keys_are_granted_to_aws_alone() {
     let publisher = Publisher::of(&["eu-central-1", "us-east-1"], false);
-    // A promotion gives access, too.
+    // What moves a channel gives access, too.
     let all_but_share = Command::ALL.map(|command| match command {
-        Command::Share | Command::Promote => Command::Publish,
+        Command::Share | Command::Promote | Command::Rollback | Command::Nightly => {
+            Command::Publish
+        }
         other => other,
     });
     for commands in [&[Command::Build][..], &[Command::Publish], &all_but_share] {
@@ -453,8 +519,8 @@ fn share_and_promote_touch_their_own_alone() {
             promote,
             &[
                 "catalog/*",
-                "channels/*.json",
                 "releases/*/manifest.json",
+                "channels/*.json",
                 "leases/access.json",
                 "shares.json",
             ],
@@ -464,13 +530,31 @@ fn share_and_promote_touch_their_own_alone() {
             &both,
             &[
                 "catalog/*",
-                "channels/*.json",
                 "releases/*/manifest.json",
+                "channels/*.json",
                 "leases/access.json",
                 "shares.json",
             ],
             &["leases/access.json"],
         ),
+        (
+            &[Command::Rollback],
+            &[
+                "catalog/*",
+                "releases/*/manifest.json",
+                "channels/*.json",
+                "releases/*/release.json",
+                "leases/access.json",
+                "shares.json",
+            ],
+            &["leases/access.json"],
+        ),
+        (
+            &[Command::Prune],
+            &["catalog/*", "releases/*/manifest.json", "leases/*"],
+            &["leases/*", "builds/*"],
+        ),
+        (&[Command::Verify], &[], &[]),
         (&Command::ALL, &["*"], &["*"]),
     ] {
         assert_eq!(objects(commands, "s3:PutObject"), written);
@@ -587,4 +671,36 @@ fn who_signs_may_use_the_key_that_signs() {
         }
         publisher.signing.key = None;
     }
+}
+
+#[test]
+fn who_verifies_knows_the_key_and_does_not_sign() {
+    let mut publisher = Publisher::of(&["eu-central-1"], false);
+    publisher.signing.key = Some("alias/releases".to_owned());
+    let policy = publisher.policy(&[Command::Verify]);
+    assert_eq!(about(&policy, "kms:Sign"), json!([]));
+    let key = &about(&policy, "kms:GetPublicKey")[0];
+    assert_eq!(
+        key["Action"],
+        json!(["kms:DescribeKey", "kms:GetPublicKey"])
+    );
+}
+
+/// What prunes ends what builds left, and launches nothing.
+#[test]
+fn prune_removes_what_is_tagged_alone() {
+    let publisher = Publisher::of(&["eu-central-1", "us-east-1"], false);
+    let policy = publisher.policy(&[Command::Prune]);
+    let end = &about(&policy, "ec2:TerminateInstances")[0];
+    let tagged = json!({ "StringLike": { "aws:ResourceTag/alpine-ami:build": "?*" } });
+    assert_eq!(end["Condition"], tagged);
+    let own = &about(&policy, "ec2:DeregisterImage")[0];
+    let of_release = "aws:ResourceTag/alpine-ami:release";
+    assert_eq!(own["Condition"]["StringLike"][of_release], "?*");
+    for action in ["kms:Decrypt", "kms:Sign", "ec2:RunInstances"] {
+        assert_eq!(about(&policy, action), json!([]), "{action}");
+    }
+    let seen = &about(&policy, "ssm:GetParameters")[0];
+    let via = json!({ "aws:CalledVia": ["ec2-images.amazonaws.com"] });
+    assert_eq!(seen["Condition"]["ForAnyValue:StringEquals"], via);
 }

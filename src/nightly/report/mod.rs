@@ -241,6 +241,17 @@ pub struct Failed<'a> {
     pub advice: Option<&'a str>,
 }
 
+impl StepOutcome {
+    /// In one word, that of the JSON form.
+    pub fn word(&self) -> &'static str {
+        match self {
+            StepOutcome::Done => "done",
+            StepOutcome::Skipped { .. } => "skipped",
+            StepOutcome::Failed { .. } => "failed",
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

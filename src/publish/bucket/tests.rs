@@ -36,6 +36,7 @@ pub(in crate::publish) fn manifest(release: &ReleaseId, source: &Source) -> Rele
         schema: SCHEMA,
         release: release.clone(),
         state: State::Publishing,
+        was_published: false,
         name: format!("tests/{release}"),
         description: "an image".to_owned(),
         tool: "alpine-ami 0".to_owned(),

@@ -5,6 +5,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::publish::bucket::tests::{cloud, image, line, manifest};
+use crate::publish::manifest::Retirement;
 
 const NOW: OffsetDateTime = datetime!(2026-01-31 23:30 UTC);
 const TOMORROW: OffsetDateTime = datetime!(2026-02-01 00:30 UTC);
@@ -217,4 +218,79 @@ async fn an_id_that_another_took_meanwhile_is_left_to_it() {
     }
     assert_eq!(runs.join_all().await, [second; 4]);
     assert_eq!(ok(&bucket, "r2", '2', NOW).await, first);
+}
+
+/// Writes into a release's manifest how far its end has come.
+async fn retire(bucket: &Bucket, release: &str, retired: Retirement) {
+    let release: ReleaseId = release.parse().expect("an id");
+    let stored = bucket.manifest(&release).await.expect("read");
+    let mut stored = stored.expect("a manifest");
+    let next = ReleaseManifest {
+        retired: Some(retired),
+        ..stored.manifest.clone()
+    };
+    bucket.replace(&mut stored, next).await.expect("written");
+}
+
+const ENDING: Retirement = Retirement {
+    deprecated: Some(NOW),
+    deregistering: Some(NOW),
+    deregistered: None,
+};
+
+#[tokio::test]
+async fn what_was_retired_becomes_another_release() {
+    // Programs before this one marked the end alone.
+    let ended = Retirement {
+        deregistering: None,
+        deregistered: Some(NOW),
+        ..ENDING
+    };
+    for retired in [ENDING, ended] {
+        let (_cloud, bucket) = cloud().await;
+        let first = ok(&bucket, "r1", '1', NOW).await;
+        let hidden = Retirement {
+            deprecated: Some(NOW),
+            ..Retirement::default()
+        };
+        retire(&bucket, &first, hidden).await;
+        assert_eq!(ok(&bucket, "r2", '1', TOMORROW).await, first);
+
+        retire(&bucket, &first, retired).await;
+        let next = "node-1.22-x86_64-20260131.2";
+        assert_eq!(previewed(&bucket, '1').await, (next.to_owned(), false));
+        let mut runs = tokio::task::JoinSet::new();
+        for run in 0..6 {
+            let bucket = bucket.clone();
+            let digit = char::from(b'1' + run % 2);
+            runs.spawn(async move { ok(&bucket, &format!("r1{run}"), digit, NOW).await });
+        }
+        let releases: BTreeSet<String> = runs.join_all().await.into_iter().collect();
+        let third = "node-1.22-x86_64-20260131.3";
+        assert_eq!(releases, [next, third].map(str::to_owned).into());
+        let again = ok(&bucket, "r2", '1', TOMORROW).await;
+        assert!(releases.contains(&again), "{again}");
+        let old = bucket.manifest(&first.parse().expect("an id")).await;
+        let old = old.expect("read").expect("it stays").manifest;
+        assert_eq!((old.retired, &old.source), (Some(retired), &image('1')));
+    }
+}
+
+/// Between the pointer and the manifest, like any other.
+#[tokio::test]
+async fn a_run_that_died_on_the_way_to_another_release_is_gone_on_with() {
+    let (cloud, bucket) = cloud().await;
+    let first = ok(&bucket, "r1", '1', NOW).await;
+    retire(&bucket, &first, ENDING).await;
+    let failure = json!({"error": {"status": 400, "code": "InvalidRequest"}});
+    cloud
+        .fault(json!({"operation": "PutObject", "nth": 2, "action": failure}))
+        .await;
+    let dead = claimed(&bucket, "dead", &image('1'), NOW).await;
+    assert!(matches!(dead, Err(BucketError::Aws(_))), "{dead:?}");
+    cloud.no_faults().await;
+    let second = "node-1.22-x86_64-20260131.2";
+    assert_eq!(previewed(&bucket, '1').await, (second.to_owned(), false));
+    assert_eq!(ok(&bucket, "r2", '1', TOMORROW).await, second);
+    assert_eq!(ok(&bucket, "r3", '1', TOMORROW).await, second);
 }

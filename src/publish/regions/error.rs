@@ -1,6 +1,7 @@
 //! What can go wrong on the way into a Region.
 
 use super::NotRecorded;
+use crate::aws::kms::FOR_VOLUMES;
 use crate::aws::wait::TimedOut;
 use crate::aws::{AmiId, AwsError, Region};
 
@@ -142,7 +143,9 @@ impl RegionError {
                 "look at it: aws ec2 describe-images --region {region} --image-ids {ami}"
             ),
             RegionError::Failed { reason, .. } if is_about_key(reason) => {
-                "check the Region's key, its policy and who may use it (`alpine-ami doctor`), then run the same command again; it does only what is missing".to_owned()
+                format!(
+                    "check the Region's key and its policy (`alpine-ami doctor`), and that the principal has {FOR_VOLUMES} on it, then run the same command again; it does only what is missing"
+                )
             }
             RegionError::Failed { .. } | RegionError::Vanished { .. } => {
                 "run the same command again; it does only what is missing".to_owned()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::error::{PruneError, Trouble};
 use super::orphans::{self, Orphans};
@@ -21,6 +22,10 @@ use crate::publish::bucket::Bucket;
 use crate::publish::holder::{Holder, new_run_id};
 use crate::publish::lease::{Lease, LeaseError, Of};
 use crate::publish::manifest::Retirement;
+use crate::publish::release::ReleaseId;
+use crate::release::catalog;
+use crate::release::desk::Desk;
+use crate::telemetry;
 
 /// What is to be done, and what could not be seen.
 #[derive(Debug, Clone, Serialize)]
@@ -64,7 +69,7 @@ pub async fn propose(
     with_orphans: bool,
     mut stop: Stop,
 ) -> Result<Proposal, PruneError> {
-    let bucket = job.bucket();
+    let bucket = job.publisher.bucket(job.aws);
     let looking = async {
         bucket.check().await?;
         Ok(look(job, &bucket, with_orphans).await?.1)
@@ -76,18 +81,31 @@ pub async fn propose(
     }
 }
 
-/// Looks, says what is to be done, and does it.
+/// Looks, says what is to be done, and does it; then the catalog's page tells what there is still,
+/// also where an earlier run was killed before that.
 ///
 /// # Errors
 /// [`PruneError`]. What goes wrong with a release or in a Region is no error of the run, but told in
 /// what it comes to.
 pub async fn prune(
     job: &Job<'_>,
+    desk: &Desk<'_>,
+    with_orphans: bool,
+    stop: Stop,
+    show: impl FnOnce(&Proposal),
+) -> Result<Pruned, PruneError> {
+    let span = telemetry::span!("prune");
+    telemetry::stage(span, prune_it(job, desk, with_orphans, stop, show)).await
+}
+
+async fn prune_it(
+    job: &Job<'_>,
+    desk: &Desk<'_>,
     with_orphans: bool,
     mut stop: Stop,
     show: impl FnOnce(&Proposal),
 ) -> Result<Pruned, PruneError> {
-    let bucket = job.bucket();
+    let bucket = job.publisher.bucket(job.aws);
     let run = new_run_id(OffsetDateTime::now_utc());
     let done = AtomicUsize::new(0);
     let interrupted = |how| PruneError::Interrupted {
@@ -108,14 +126,22 @@ pub async fn prune(
         for planned in proposal.plan.releases.iter().filter(|one| one.has_work()) {
             job.progress
                 .say(format!("{}: {}", planned.release, doing(planned)));
-            failed.extend(one(job, &bucket, &survey.seen, planned, &run).await);
+            let span = telemetry::span!("prune a release", release = %planned.release);
+            let ended = one(job, &bucket, &survey.seen, planned, &run);
+            let troubles = ended.instrument(span.clone()).await;
+            if !troubles.is_empty() {
+                telemetry::failed(&span);
+            }
+            failed.extend(troubles);
             done.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(orphans) = &proposal.orphans {
             failed.extend(orphans::sweep(job, &bucket, orphans, &run).await);
         }
+        let page = catalog::refresh_if_any(desk).await;
+        failed.extend(page.as_ref().err().map(Trouble::of_page));
         Ok(Pruned {
-            changed: proposal.has_work(),
+            changed: proposal.has_work() || page.unwrap_or_default(),
             plan: proposal,
             failed,
         })
@@ -212,6 +238,11 @@ async fn one(
             }
             Err(error) => return trouble(&error, error.advice()),
         }
+        if planned.steps.values().any(Step::removes)
+            && let Err(error) = begin_end(bucket, release).await
+        {
+            return trouble(&error, error.advice());
+        }
         let failed = in_regions(job, planned).await;
         if !failed.is_empty() {
             return failed;
@@ -249,11 +280,32 @@ async fn is_still_so(
     Ok(again.is_some_and(|again| again.kept.is_empty() == planned.kept.is_empty()))
 }
 
+/// Writes into the manifest that the release ends, before anything of it does: a run that is cut off
+/// may leave some of its AMIs, and nobody is to make the others again under its id.
+async fn begin_end(bucket: &Bucket, release: &ReleaseId) -> Result<(), PruneError> {
+    let Some(mut stored) = bucket.manifest(release).await? else {
+        return Ok(());
+    };
+    let mut manifest = stored.manifest.clone();
+    let retired = manifest.retired.get_or_insert_default();
+    if retired.deregistering.is_none() {
+        retired.deregistering = now(bucket);
+        bucket.replace(&mut stored, manifest).await?;
+    }
+    Ok(())
+}
+
+/// By AWS's clock, to the second.
+fn now(bucket: &Bucket) -> Option<OffsetDateTime> {
+    bucket.now().replace_nanosecond(0).ok()
+}
+
 async fn in_regions(job: &Job<'_>, planned: &Planned) -> Vec<Trouble> {
     let mut running = JoinSet::new();
     for (region, step) in planned.steps.clone() {
         let ec2 = job.aws.ec2(&region);
-        running.spawn(async move { (region, act(&ec2, &step).await) });
+        let span = telemetry::span!("prune in a Region", %region);
+        running.spawn(async move { (region, telemetry::stage(span, act(&ec2, &step)).await) });
     }
     let mut failed = Vec::new();
     while let Some(ended) = running.join_next().await {
@@ -297,11 +349,11 @@ async fn mark(bucket: &Bucket, planned: &Planned) -> Result<(), PruneError> {
     let Some(mut stored) = bucket.manifest(&planned.release).await? else {
         return Ok(());
     };
-    let now = bucket.now().replace_nanosecond(0).ok();
+    let now = now(bucket);
     let mut manifest = stored.manifest.clone();
     let retired = manifest.retired.unwrap_or_default();
     manifest.retired = match mark {
-        Mark::Restored => None,
+        Mark::Restored => retired.shown_again(),
         Mark::Deprecated => Some(Retirement {
             deprecated: now,
             ..retired

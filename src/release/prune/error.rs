@@ -9,6 +9,7 @@ use crate::publish::bucket::BucketError;
 use crate::publish::complete::SettingsError;
 use crate::publish::lease::LeaseError;
 use crate::publish::release::ReleaseId;
+use crate::release::error::ReleaseError;
 use crate::share::error::ShareError;
 
 /// Why nothing was pruned.
@@ -23,6 +24,9 @@ pub enum PruneError {
     /// The file of customers cannot be used.
     #[error(transparent)]
     Customers(Box<ShareError>),
+    /// What the catalog's page is made with cannot be used.
+    #[error(transparent)]
+    Desk(Box<ReleaseError>),
     /// A call failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
@@ -49,6 +53,7 @@ impl PruneError {
             PruneError::Settings(error) => Some(error.advice()),
             PruneError::Channels(error) => Some(error.advice()),
             PruneError::Customers(error) => error.advice(),
+            PruneError::Desk(error) => error.advice(),
             PruneError::Aws(error) => Some(error.advice()),
             PruneError::Bucket(error) => error.advice(),
             PruneError::Lease(error) => error.advice(),
@@ -63,6 +68,7 @@ impl PruneError {
         match self {
             PruneError::Settings(_) | PruneError::Channels(_) => true,
             PruneError::Customers(error) => error.is_bad_input(),
+            PruneError::Desk(error) => error.is_bad_input(),
             PruneError::Bucket(error) => matches!(
                 error,
                 BucketError::Missing { .. } | BucketError::Elsewhere { .. }
@@ -75,6 +81,12 @@ impl PruneError {
 impl From<LeaseError> for PruneError {
     fn from(error: LeaseError) -> PruneError {
         PruneError::Lease(Box::new(error))
+    }
+}
+
+impl From<ReleaseError> for PruneError {
+    fn from(error: ReleaseError) -> PruneError {
+        PruneError::Desk(Box::new(error))
     }
 }
 
@@ -108,6 +120,16 @@ impl Trouble {
             release: release.cloned(),
             error: error.to_string(),
             advice: Some(error.advice()),
+        }
+    }
+
+    /// The catalog's page could not be written.
+    pub fn of_page(error: &ReleaseError) -> Trouble {
+        Trouble {
+            region: None,
+            release: None,
+            error: format!("the catalog's page is not as it should be: {error}"),
+            advice: error.advice(),
         }
     }
 

@@ -41,7 +41,6 @@ pub mod uses;
 
 use crate::aws::Aws;
 use crate::channels::settings::ChannelSettings;
-use crate::publish::bucket::Bucket;
 use crate::publish::complete::Publisher;
 use crate::publish::progress::Progress;
 use crate::share::customers::Customer;
@@ -63,17 +62,4 @@ pub struct Job<'a> {
     pub despite_unseen: bool,
     /// Who is told what goes on.
     pub progress: &'a Progress,
-}
-
-impl Job<'_> {
-    /// The publisher's bucket.
-    pub fn bucket(&self) -> Bucket {
-        let Publisher {
-            home,
-            bucket,
-            prefix,
-            ..
-        } = self.publisher;
-        Bucket::new(self.aws, home, bucket, prefix)
-    }
 }

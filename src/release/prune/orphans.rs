@@ -161,9 +161,14 @@ fn dead_manifest<'s>(
     let mut manifests = survey.manifests.iter();
     manifests.find(|manifest| {
         is_ours(tags, &manifest.release, &manifest.run)
-            && manifest.state == State::Publishing
+            && was_never_published(manifest)
             && manifest.end_of_life < now
     })
+}
+
+/// What gets another Region is not finished there, but customers may have it in the others.
+fn was_never_published(manifest: &ReleaseManifest) -> bool {
+    manifest.state == State::Publishing && !manifest.was_published
 }
 
 async fn of_releases(
@@ -319,7 +324,7 @@ pub(super) async fn sweep(
             Dead::Release(id) => bucket
                 .manifest(id)
                 .await
-                .map(|found| found.is_some_and(|stored| stored.manifest.state == State::Published)),
+                .map(|found| found.is_some_and(|stored| !was_never_published(&stored.manifest))),
         };
         let things = match is_alive {
             Ok(false) => things,

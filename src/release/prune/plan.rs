@@ -117,6 +117,13 @@ impl Plan {
         self.releases.iter().any(Planned::has_work)
     }
 
+    /// What could not be seen, which keeps AMIs from being deregistered: of which release, and why.
+    pub fn unseen(&self) -> impl Iterator<Item = (&ReleaseId, &String)> {
+        self.releases
+            .iter()
+            .flat_map(|planned| planned.unseen.values().map(|why| (&planned.release, why)))
+    }
+
     /// The AMIs of which it is to be known who uses them before that is done.
     pub fn questions(&self) -> impl Iterator<Item = (&ReleaseId, &Region, &AmiId)> {
         self.releases.iter().flat_map(|planned| {

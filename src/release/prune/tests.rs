@@ -79,7 +79,7 @@ fn deprecated(mut release: SeenRelease, days: i64) -> SeenRelease {
     }
     release.retired = Some(Retirement {
         deprecated: Some(ago(days)),
-        deregistered: None,
+        ..Retirement::default()
     });
     release
 }
@@ -398,6 +398,7 @@ fn what_is_to_go_goes_step_by_step() {
     let mut done = gone(&[]);
     done.retired = Some(Retirement {
         deprecated: Some(ago(40)),
+        deregistering: Some(ago(1)),
         deregistered: Some(ago(1)),
     });
     let plan = planned(&seen(vec![done, release("1.22", 1)], Vec::new()), false);

@@ -71,12 +71,30 @@ fn existing(
     }
 }
 
+/// What EC2 looks at in the caller's name to find what refers to an image: "Required IAM permissions"
+/// of "Identify your resources referencing specified AMIs" in its user guide.
+const REFERRING: [&str; 8] = [
+    "ec2:DescribeInstances",
+    "ec2:DescribeLaunchTemplates",
+    "ec2:DescribeLaunchTemplateVersions",
+    "ssm:DescribeParameters",
+    "ssm:GetParameters",
+    "imagebuilder:ListImageRecipes",
+    "imagebuilder:ListContainerRecipes",
+    "imagebuilder:GetContainerRecipe",
+];
+
 fn wishes(context: &Context, world: &World, action: &str, form: &Form) -> Vec<Wish> {
     // Lists take no resources; an attribute is one of a resource.
     if action.starts_with("Describe") && !action.ends_with("Attribute") {
-        return vec![
-            Wish::new(format!("ec2:{action}"), "*").with("ec2:region", context.region.to_string()),
-        ];
+        let mut wishes = vec![Wish::new(format!("ec2:{action}"), "*")];
+        if action == "DescribeImageReferences" {
+            let looks = REFERRING.iter().map(|look| Wish::new(*look, "*"));
+            let via = |look: Wish| look.with("aws:calledvia", "ec2-images.amazonaws.com");
+            wishes.extend(looks.map(via));
+        }
+        let here = |wish: Wish| wish.with("ec2:region", context.region.to_string());
+        return wishes.into_iter().map(here).collect();
     }
     let request_tags = match action {
         "CreateTags" | "DeleteTags" => tags_under(form, "Tag"),

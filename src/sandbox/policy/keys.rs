@@ -67,6 +67,7 @@ const SINGLE: &[&str] = &[
 
 /// Keys with any number of values, in lower case.
 const MULTIPLE: &[&str] = &[
+    "aws:calledvia",
     "aws:principalorgpaths",
     "aws:resourceorgpaths",
     "aws:tagkeys",

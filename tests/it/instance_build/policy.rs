@@ -1,31 +1,25 @@
 //! A build under the least policy that `doctor` prints for it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::yard::{GOOD, Worker, Yard};
+use crate::least::{self, cut, printed};
 use crate::publish::house::REGIONS;
-use crate::sandbox::place::PUBLISHER;
 
 /// Has every command of the yard assume a role that this policy confines.
 fn confine(yard: &Yard, worker: &Worker, policy: &Value) {
-    let path = "policies/least?account=publisher";
-    yard.house.place.control("PUT", path, policy.clone());
-    let role = format!("arn:aws:iam::{PUBLISHER}:role/least");
+    least::confine(&yard.house, "least", policy);
     let config = yard.config(&worker.path, "");
+    let role = least::role("least");
     let assumed = config.replace("[aws]\n", &format!("[aws]\nassume_role = \"{role}\"\n"));
     yard.house.configure(&assumed);
-}
-
-fn policy(yard: &Yard, commands: &str) -> Value {
-    let printed = yard.house.run(&["doctor", "--iam-policy", commands]).done();
-    serde_json::from_str(&printed).expect("JSON")
 }
 
 #[test]
 fn the_least_policy_is_enough_for_builds_and_their_end() {
     let worker = Worker::new(GOOD);
     let yard = Yard::new(&worker.path);
-    let least = policy(&yard, "build");
+    let least = printed(&yard.house, "build");
     confine(&yard, &worker, &least);
     let told = yard.build();
     yard.check_built(&told);
@@ -40,7 +34,7 @@ fn the_least_policy_is_enough_for_builds_and_their_end() {
     yard.check_left(1);
 
     // With what publishing needs besides, it is published.
-    confine(&yard, &worker, &policy(&yard, "build,publish"));
+    confine(&yard, &worker, &printed(&yard.house, "build,publish"));
     let published = yard.house.publish(&yard.out(), &[]);
     yard.house.check(&published, &REGIONS[..2]);
 }
@@ -50,13 +44,7 @@ fn without_an_action_of_the_policy_it_says_which_is_missing() {
     let worker = Worker::new(GOOD);
     for action in ["ec2:RunInstances", "ec2:CreateSnapshot"] {
         let yard = Yard::new(&worker.path);
-        let mut cut = policy(&yard, "build");
-        let statements = cut["Statement"].as_array_mut().expect("statements");
-        for statement in statements.iter_mut() {
-            let actions = statement["Action"].as_array_mut().expect("actions");
-            actions.retain(|allowed| allowed != action);
-        }
-        statements.retain(|statement| statement["Action"] != json!([]));
+        let cut = cut(&printed(&yard.house, "build"), action);
         confine(&yard, &worker, &cut);
         let said = yard.run(&[]).failed(1);
         assert!(said.contains(action), "{action}: {said}");

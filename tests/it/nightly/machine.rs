@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::least::{actions, confine, printed, role};
 use crate::publish::house::House;
 use crate::sandbox::place::HOME;
 use crate::support::{Ended, demo_mirror};
@@ -65,6 +66,16 @@ fn nights_on_this_machine() {
         assert_eq!(image["release"], Value::Null);
         assert!(house.images(HOME).is_empty());
     }
+
+    // From here on in a role that may do what such a night needs, and launch nothing.
+    let least = printed(&house, "nightly");
+    assert!(!actions(&least).contains(&"ec2:RunInstances".to_owned()));
+    confine(&house, "nightly", &least);
+    let file = house.folder().join("alpine-ami.toml");
+    let config = fs::read_to_string(&file).expect("a configuration");
+    let role = role("nightly");
+    let config = config.replace("[aws]\n", &format!("[aws]\nassume_role = \"{role}\"\n"));
+    house.configure(&config);
 
     fs::write(&profile, PROFILE).expect("written");
     // One session publishes, the next one promotes.

@@ -4,4 +4,6 @@ mod bad_input;
 mod kill;
 mod life;
 mod machine;
-mod town;
+mod node;
+mod policy;
+pub mod town;

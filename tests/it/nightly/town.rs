@@ -27,7 +27,12 @@ pub struct Night {
 
 impl Town {
     pub fn new() -> Town {
-        let worker = Worker::new(GOOD);
+        Town::with_worker(GOOD)
+    }
+
+    /// One whose workers run another script.
+    pub fn with_worker(script: &str) -> Town {
+        let worker = Worker::new(script);
         let yard = Yard::new(&worker.path);
         let config = yard.config(&worker.path, "");
         let profiles = yard.house.folder().join("profiles");

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::cellar::{Cellar, PLACES};
+use crate::release::{object, put};
 use crate::sandbox::client::Expect as _;
 
 const SETTINGS: &str = "[[channels]]\nname = \"stable\"\nkeep = { releases = 1, days = 10 }\n\
@@ -87,6 +88,31 @@ fn a_release_is_deprecated_and_then_deregistered() {
     let left = plan["releases"].as_array().expect("releases");
     assert_eq!(left.len(), 1, "{plan:#}");
     assert_eq!(cellar.plan(0, &["--yes"])["changed"], json!(false));
+}
+
+/// What was in the channel before stands on the page, too, as long as it is there.
+#[test]
+fn the_page_tells_what_is_there_still() {
+    let (cellar, first, second) = two();
+    let amis = [&first, &second].map(|release| cellar.ami(PLACES[0], release).expect("an AMI"));
+    let page = || object(&cellar.house, "catalog/index.html").expect("a page");
+    let deprecated = "<strong>This release is deprecated.</strong>";
+    let told = || {
+        let page = page();
+        let has = amis.each_ref().map(|ami| page.contains(ami));
+        (has, page.contains(deprecated))
+    };
+    assert_eq!(told(), ([true, true], false));
+    cellar.prune(&["--yes"]).done();
+    assert_eq!(told(), ([true, true], true));
+    cellar.days(21);
+    cellar.prune(&["--yes"]).done();
+    assert_eq!(told(), ([false, true], false));
+    // Whatever became of the page, the next run sees to it.
+    put(&cellar.house, "catalog/index.html", "<html>");
+    assert_eq!(cellar.prune(&["--yes"]).done(), "done\n");
+    assert_eq!(told(), ([false, true], false));
+    assert_eq!(cellar.prune(&["--yes"]).done(), "nothing to do\n");
 }
 
 #[test]
@@ -205,4 +231,52 @@ fn bad_input_is_told() {
         said.stderr
     );
     assert_eq!((said.status, cellar.counts(&first)), (0, (2, 2, 2)));
+}
+
+/// Its AMIs are named in signed papers: the same image under the same id would be other ones.
+#[test]
+fn what_was_retired_is_published_as_another_release() {
+    let (cellar, first, _) = due();
+    let published = || cellar.release(1);
+    assert_eq!(published(), first, "it is deprecated, and still it");
+    cellar.prune(&["--yes"]).done();
+    assert_eq!(cellar.counts(&first), (0, 0, 0));
+    let said = cellar.house.run(&["publish", &first]).failed(2);
+    assert!(said.contains(&format!("{first} was retired")), "{said}");
+    let old = cellar.manifest(&first);
+
+    let again = published();
+    assert_ne!(again, first);
+    assert_eq!(cellar.counts(&again), (2, 0, 2));
+    for region in PLACES {
+        let ami = cellar.ami(region, &again).expect("an AMI");
+        assert_ne!(old["regions"][region]["ami"], ami.as_str());
+    }
+    assert_eq!(published(), again);
+    assert_eq!(cellar.manifest(&first), old);
+    assert!(old["retired"]["deregistered"].is_string(), "{old:#}");
+    cellar.promote(&again);
+}
+
+/// The same where its end was cut off: in one Region it is gone, in the other it is not.
+#[test]
+fn what_begins_to_end_is_published_as_another_release() {
+    let (cellar, first, _) = due();
+    let denied = json!({"error": {"status": 403, "code": "UnauthorizedOperation"}});
+    let rule = json!({"operation": "DeregisterImage", "region": PLACES[1], "action": denied});
+    cellar.house.place.fault(rule);
+    cellar.prune(&["--yes"]).failed(1);
+    cellar.no_faults();
+    assert_eq!(cellar.counts(&first), (1, 1, 1));
+
+    let again = cellar.release(1);
+    assert_ne!(again, first);
+    assert_eq!(cellar.counts(&again), (2, 0, 2));
+    assert_eq!(cellar.counts(&first), (1, 1, 1));
+    // Its end goes on.
+    cellar.prune(&["--yes"]).done();
+    assert_eq!(cellar.counts(&first), (0, 0, 0));
+    let retired = &cellar.manifest(&first)["retired"];
+    assert!(retired["deregistered"].is_string(), "{retired}");
+    assert_eq!(cellar.counts(&again), (2, 0, 2));
 }

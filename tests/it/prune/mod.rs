@@ -1,6 +1,7 @@
 //! Releases end as their publisher does it: planned, done, in use, killed.
 
-mod cellar;
+pub mod cellar;
 mod kill;
 mod life;
 mod orphans;
+mod policy;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use serde_json::json;
 
 use super::cellar::{Cellar, PLACES};
-use crate::publish::house::BUCKET;
+use crate::publish::house::{BUCKET, REGIONS};
 use crate::sandbox::client::{Call, Expect as _};
 
 /// A volume that says it is of a build.
@@ -104,4 +104,25 @@ fn dead_runs_are_swept_past_their_end_of_life() {
     // The dead release can still be finished: what is gone is made again.
     cellar.house.publish(&folder, &[]);
     cellar.prune(&["--orphans"]).done();
+}
+
+/// A Region that was to be added and failed takes nothing from those that have the release.
+#[test]
+fn what_is_published_stays_where_another_region_fails() {
+    let cellar = Cellar::new("");
+    let release = cellar.release(1);
+    cellar.promote(&release);
+    cellar.days(8);
+    let denied = json!({"error": {"status": 403, "code": "UnauthorizedOperation"}});
+    let rule = json!({"operation": "CopyImage", "region": REGIONS[2], "action": denied});
+    cellar.house.place.fault(rule);
+    let add = ["publish", &release, "--add-region", REGIONS[2]];
+    cellar.house.run(&add).failed(1);
+    cellar.no_faults();
+    assert_eq!(cellar.manifest(&release)["state"], "publishing");
+    let said = cellar.prune(&["--orphans", "--yes"]).done();
+    assert_eq!(said, "nothing to do\n");
+    assert_eq!(cellar.counts(&release), (2, 0, 2));
+    cellar.house.run(&add).done();
+    assert_eq!(cellar.manifest(&release)["state"], "published");
 }

@@ -3,6 +3,7 @@
 
 mod gates;
 mod kill;
+mod policy;
 mod promote;
 mod rollback;
 mod verify;

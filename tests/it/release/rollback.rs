@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{current, object, release, signing};
+use super::{current, object, payload, put, release, signing};
 use crate::publish::house::{House, REGIONS};
 use crate::sandbox::client::Expect as _;
 use crate::sandbox::place::{CUSTOMER, Place};
@@ -143,4 +143,61 @@ fn what_is_withdrawn_goes_from_everybody_who_does_not_run_it() {
     );
     let said = house.run(&["rollback", "stable", "--withdraw"]).failed(2);
     assert!(said.contains("has gone back"), "{said}");
+}
+
+/// Whoever can write to the bucket could mark a manifest withdrawn that says something else: only what
+/// was signed before is signed with its withdrawal.
+#[test]
+fn what_was_changed_is_not_signed_as_withdrawn() {
+    let house = House::new();
+    signing(&house);
+    let [first, second] = [1, 2].map(|byte| release(&house, byte));
+    for release in [&first, &second] {
+        promote(&house, release, "stable");
+    }
+    let plain = format!("releases/{second}/manifest.json");
+    let papers = format!("releases/{second}/release.json");
+    let [manifest, signed] = [&plain, &papers].map(|key| object(&house, key).expect("an object"));
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    let running = json!({ REGIONS[0]: [CUSTOMER] });
+    let mark = json!({ "at": "2026-01-01T00:00:00Z", "by": "eve", "running": running });
+    for is_marked in [false, true] {
+        let mut changed = manifest.clone();
+        changed["regions"][REGIONS[1]]["ami"] = json!("ami-0123456789abcdef0");
+        if is_marked {
+            changed["withdrawn"] = mark.clone();
+        }
+        let changed = changed.to_string();
+        put(&house, &plain, &changed);
+        let said = house.run(&["rollback", "stable", "--withdraw"]).failed(1);
+        let advice = format!("alpine-ami publish {second}");
+        for words in ["does not say what was signed of it", "not signed", &advice] {
+            assert!(said.contains(words), "{is_marked}: {said}");
+        }
+        assert_eq!(object(&house, &papers).as_ref(), Some(&signed));
+        assert_eq!(object(&house, &plain), Some(changed));
+        assert_eq!(current(&house, "stable"), [second.clone()]);
+    }
+    // As the advice says.
+    house.run(&["rollback", "stable"]).done();
+    assert_eq!(current(&house, "stable"), [first]);
+
+    // As it was, but for a mark that nobody signed: what is signed is this run's own.
+    let mut marked = manifest.clone();
+    marked["withdrawn"] = mark;
+    put(&house, &plain, &marked.to_string());
+    let args = [
+        &["rollback", "stable", "--release", &second],
+        &["--withdraw", "--reason", "a hole"][..],
+    ];
+    house.run(&args.concat()).done();
+    let said = payload(&object(&house, &papers).expect("it is signed"));
+    assert_eq!(said["withdrawn"]["reason"], "a hole");
+    assert_ne!(said["withdrawn"]["by"], "eve");
+    let nobody = json!({ REGIONS[0]: [], REGIONS[1]: [] });
+    assert_eq!(said["withdrawn"]["running"], nobody);
+    assert_eq!(said["regions"], manifest["regions"]);
+    let lies: Value =
+        serde_json::from_str(&object(&house, &plain).expect("a manifest")).expect("JSON");
+    assert_eq!(lies["withdrawn"], said["withdrawn"]);
 }

@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::street::{PLACES, Street, assumed};
+use crate::least::{self, actions, confine, cut, printed, role};
 use crate::publish::house::{BUCKET, REGIONS};
 use crate::sandbox::client::{Call, Expect as _};
-use crate::sandbox::place::{CUSTOMER, PUBLISHER};
+use crate::sandbox::place::CUSTOMER;
 
 /// The configuration with more of `[aws]`, where objects lie under a prefix.
 fn configure(street: &Street, aws: &str) {
@@ -18,48 +19,10 @@ fn configure(street: &Street, aws: &str) {
     street.house.configure(&config);
 }
 
-fn role(name: &str) -> String {
-    format!("arn:aws:iam::{PUBLISHER}:role/{name}")
-}
-
 /// Each command in a role of its own.
 fn with_roles(street: &Street) {
     let roles = ["share", "promote"].map(|name| format!("{name} = \"{}\"", role(name)));
     configure(street, &format!("roles = {{ {} }}", roles.join(", ")));
-}
-
-fn printed(street: &Street, commands: &str) -> Value {
-    let printed = street.house.run(&["doctor", "--iam-policy", commands]);
-    serde_json::from_str(&printed.done()).expect("JSON")
-}
-
-fn confine(street: &Street, role: &str, policy: &Value) {
-    let path = format!("policies/{role}?account=publisher");
-    street.house.place.control("PUT", &path, policy.clone());
-}
-
-fn actions(policy: &Value) -> Vec<String> {
-    let statements = policy["Statement"].as_array().expect("statements").iter();
-    let allowed = statements.filter(|statement| statement["Effect"] == "Allow");
-    let actions = allowed.flat_map(|statement| statement["Action"].as_array().expect("actions"));
-    let mut actions: Vec<String> = actions
-        .map(|action| action.as_str().expect("an action").to_owned())
-        .collect();
-    actions.sort_unstable();
-    actions.dedup();
-    actions
-}
-
-/// The policy without an action.
-fn cut(policy: &Value, action: &str) -> Value {
-    let mut cut = policy.clone();
-    let statements = cut["Statement"].as_array_mut().expect("statements");
-    for statement in statements.iter_mut() {
-        let actions = statement["Action"].as_array_mut().expect("actions");
-        actions.retain(|allowed| allowed != action);
-    }
-    statements.retain(|statement| statement["Action"] != json!([]));
-    cut
 }
 
 /// Writes the file of customers; those with accounts may copy.
@@ -89,7 +52,7 @@ fn the_least_policies_are_enough() {
     let street = Street::new();
     with_roles(&street);
     for command in ["share", "promote"] {
-        confine(&street, command, &printed(&street, command));
+        confine(&street.house, command, &printed(&street.house, command));
     }
     let release = street.release(&[(0, 1)]);
     street.promote(&release);
@@ -122,7 +85,7 @@ fn without_an_action_share_says_which_is_missing() {
     let street = Street::new();
     with_roles(&street);
     street.promote(&street.release(&[(0, 1)]));
-    let least = printed(&street, "share");
+    let least = printed(&street.house, "share");
     let actions = actions(&least);
     assert_eq!(actions.len(), 19, "{actions:?}");
     for action in &actions {
@@ -132,11 +95,11 @@ fn without_an_action_share_says_which_is_missing() {
             "s3:DeleteBucketPolicy" => (&["acme"][..], &[][..]),
             _ => (&["acme"][..], &["globex", "umbrella"][..]),
         };
-        confine(&street, "share", &least);
+        confine(&street.house, "share", &least);
         customers(&street, before);
         street.apply();
         customers(&street, after);
-        confine(&street, "share", &cut(&least, action));
+        confine(&street.house, "share", &cut(&least, action));
         let ended = street.share(&["apply", "--yes"]);
         if action == "s3:DeleteObject" {
             // The lease stays until it has expired, or the process that had it is seen to be dead.
@@ -160,11 +123,11 @@ fn without_an_action_share_says_which_is_missing() {
 fn without_an_action_promote_says_which_is_missing() {
     let street = Street::new();
     with_roles(&street);
-    let least = printed(&street, "promote");
+    let least = printed(&street.house, "promote");
     let release = street.release(&[(0, 1)]);
     let args = ["promote", release.id(), "--to", "stable"];
     let actions = actions(&least);
-    let mut expected = self::actions(&printed(&street, "share"));
+    let mut expected = least::actions(&printed(&street.house, "share"));
     expected.push("ec2:DisableImageDeprecation".to_owned());
     expected.sort_unstable();
     assert_eq!(actions, expected);
@@ -184,12 +147,12 @@ fn without_an_action_promote_says_which_is_missing() {
         .iter()
         .filter(|action| !idle.contains(&action.as_str()))
     {
-        confine(&street, "promote", &cut(&least, action));
+        confine(&street.house, "promote", &cut(&least, action));
         let said = street.house.run(&args).failed(1);
         assert!(said.contains(action.as_str()), "{action}: {said}");
     }
     // What it writes are its records, channels and the catalog, and nothing else.
-    confine(&street, "promote", &least);
+    confine(&street.house, "promote", &least);
     let session = assumed(&street.house.client(REGIONS[0]), &role("promote"));
     let put = |key: &str| Call::new("PUT", &format!("/{BUCKET}/ami/{key}")).body("{}");
     for key in ["releases/x.json", "leases/x.json", "sources/x.json"] {
@@ -205,8 +168,8 @@ fn without_an_action_promote_says_which_is_missing() {
 fn one_policy_for_publishing_and_sharing() {
     let street = Street::new();
     configure(&street, &format!("assume_role = \"{}\"", role("least")));
-    let policy = printed(&street, "publish,share,promote");
-    confine(&street, "least", &policy);
+    let policy = printed(&street.house, "publish,share,promote");
+    confine(&street.house, "least", &policy);
     street.promote(&street.release(&[(0, 1)]));
     customers(&street, &["acme", "umbrella"]);
     street.apply();

@@ -209,7 +209,7 @@ impl Release {
 }
 
 /// A new organization of an account's; its ARN.
-fn organization(client: &Client) -> String {
+pub fn organization(client: &Client) -> String {
     let made = client.organizations("CreateOrganization", json!({"FeatureSet": "ALL"}));
     let made = made.done("an organization");
     made["Organization"]["Arn"]
