@@ -3,6 +3,7 @@
 mod diff;
 mod install;
 mod instance_build;
+mod kills;
 mod least;
 mod list;
 mod machine;

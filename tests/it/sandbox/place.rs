@@ -3,7 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use alpine_ami::sandbox::machines::InstanceMode;
 use alpine_ami::sandbox::{Sandbox, SandboxConfig};
@@ -75,6 +76,44 @@ impl Place {
             http: http(),
             runtime,
         }
+    }
+
+    /// Keeps all that is there, to come back to it with [`Place::go_back`].
+    pub fn keep(&mut self) {
+        self.end();
+        self.copy("state", "kept");
+        self.restart();
+        self.limit("rates", json!("unlimited"));
+    }
+
+    /// Everything is again as it was when it was kept.
+    pub fn go_back(&mut self) {
+        self.end();
+        self.copy("kept", "state");
+        self.restart();
+        self.limit("rates", json!("unlimited"));
+    }
+
+    /// Ends the sandbox, and waits until it has let go of its state. The last to hold it is here, so
+    /// that the database is closed when this is over, and not about to be.
+    fn end(&mut self) {
+        let shared = Arc::clone(self.sandbox().shared());
+        drop(self.sandbox.take());
+        let begun = Instant::now();
+        while Arc::strong_count(&shared) > 1 {
+            assert!(begun.elapsed().as_secs() < 60, "the sandbox does not end");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Copies a folder over another one. With `cp`, which leaves holes of files as holes.
+    fn copy(&self, from: &str, to: &str) {
+        let [from, to] = [from, to].map(|name| self.folder.path().join(name));
+        if to.exists() {
+            std::fs::remove_dir_all(&to).expect("removed");
+        }
+        let copied = Command::new("cp").arg("-a").args([from, to]).status();
+        assert!(copied.expect("cp starts").success());
     }
 
     pub fn sandbox(&self) -> &Sandbox {
