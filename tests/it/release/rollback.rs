@@ -176,7 +176,7 @@ fn what_was_changed_is_not_signed_as_withdrawn() {
         }
         assert_eq!(object(&house, &papers).as_ref(), Some(&signed));
         assert_eq!(object(&house, &plain), Some(changed));
-        assert_eq!(current(&house, "stable"), [second.clone()]);
+        assert_eq!(current(&house, "stable"), std::slice::from_ref(&second));
     }
     // As the advice says.
     house.run(&["rollback", "stable"]).done();
