@@ -4,6 +4,7 @@
 mod configuration;
 mod cut_log;
 mod documents;
+mod machine;
 mod minors;
 mod network;
 mod services;
