@@ -1,6 +1,7 @@
 //! KubeZero's nodes as they are rendered: each key of their configuration is one that the program
 //! which reads it knows, and says what the node needs.
 
+mod checks;
 mod configuration;
 mod cut_log;
 mod documents;
