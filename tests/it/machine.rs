@@ -212,6 +212,8 @@ fn real_alpine_boots_and_passes_its_checks() {
         "services.default=[\"-monit\"]",
         "--set",
         "checks.monit-runs-and-likes-its-configuration.run=true",
+        "--set",
+        "checks.monit-starts-a-daemon-that-died.run=true",
     ];
     build(dir.path(), &args).done();
     let manifest: Value =
