@@ -9,6 +9,7 @@ mod list;
 mod machine;
 mod mirrors;
 mod nightly;
+mod nodes;
 mod page;
 mod profiles;
 mod prune;
