@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::accel::Accel;
 use super::firmware::{Firmware, UefiFiles};
+use super::hotplug;
 use super::nvme_identity::Identity;
 use crate::arch::Arch;
 
@@ -250,6 +251,11 @@ pub fn arguments(
         );
         let serial = volume_serial(&volume.id);
         args.pair("-device", format!("nvme,drive={id},serial={serial}"));
+    }
+    if !config.identities().is_empty() {
+        for port in hotplug::ports() {
+            args.pair("-device", port);
+        }
     }
     network(&mut args, config);
     args.pair("-object", "rng-random,id=random,filename=/dev/urandom");
@@ -517,7 +523,8 @@ guestfwd=tcp:169.254.169.254:80-cmd:'/usr/bin/alpine-ami' metadata-relay '/tmp/i
             "-no-user-config\n-S\n",
             "-drive if=none,id=root,format=raw,cache=writeback,discard=unmap,file=/images/a,,b.raw\n",
             "-drive if=none,id=volume0,format=raw,cache=writeback,discard=unmap,file=/v/b.raw\n\
-             -device nvme,drive=volume0,serial=vol0b\n",
+             -device nvme,drive=volume0,serial=vol0b\n\
+             -device pcie-root-port,id=port0,chassis=1,slot=0\n",
             ",guestfwd=tcp:169.254.169.200:4566-cmd:'/bin/a' metadata-relay '/w/endpoint'\n",
             ",mac=02:00:00:00:00:07,",
         ] {
