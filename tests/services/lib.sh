@@ -1,0 +1,278 @@
+# shellcheck shell=sh
+#
+# Runs the images' services in a root of their own: a mount namespace and a chroot, with the overlays'
+# files at their real places, this machine's programs, and stand-ins where a machine would be needed
+# (see stubs/). Services run under busybox's shell. Disks are loop devices: blkid, mkfs and mount are
+# the real ones. Time passes only where a service sleeps.
+#
+# A test file begins:
+#
+#   . "$(dirname "$0")/lib.sh"      # a new mount namespace, and this file again in it
+#   new_root                        # once for each case
+#
+# Environment: ALPINE_ROOTFS, the archive of an Alpine mini root file system, has its busybox take the
+# place of this machine's. Exit status 77: something is missing here, and the test was skipped.
+
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+overlays=$(cd "$here/../../overlays" && pwd)
+
+skip() {
+    echo "skipped: $*" >&2
+    exit 77
+}
+
+if [ -z "${SERVICES_NAMESPACE:-}" ]; then
+    [ "$(id -u)" -eq 0 ] || skip "loop devices and chroot need root"
+    SERVICES_NAMESPACE=1 exec unshare --mount --net --propagation private sh "$0" "$@"
+fi
+
+work=$(mktemp -d /tmp/services.XXXXXX)
+loops=
+clean_up() {
+    umount -R -l "$work"/root.* 2>/dev/null || true
+    for loop in $loops; do losetup -d "$loop" 2>/dev/null || true; done
+    rm -rf "$work" || true
+}
+trap clean_up EXIT
+trap 'exit 1' HUP INT TERM
+
+# The shell of the services: a busybox outside of /usr/bin, which the roots have from this machine.
+find_busybox() {
+    mkdir -p "$work/busybox"
+    if [ -n "${ALPINE_ROOTFS:-}" ]; then
+        tar -C "$work/busybox" -xzf "$ALPINE_ROOTFS" ./bin/busybox ./lib
+        mv "$work/busybox/bin/busybox" "$work/busybox/busybox"
+    elif command -v busybox >/dev/null; then
+        cp "$(command -v busybox)" "$work/busybox/busybox"
+    else
+        skip "there is no busybox"
+    fi
+}
+find_busybox
+
+roots=0
+
+# new_root: sets `root` to a new, empty machine with the overlays laid.
+new_root() {
+    roots=$((roots + 1))
+    root=$work/root.$roots
+    mkdir -p "$root"
+    mount -t tmpfs -o mode=0755 tmpfs "$root"
+    cd "$root"
+    mkdir -p bin dev etc/conf.d etc/init.d harness/at harness/ec2 harness/imds proc run sys/block \
+        tmp usr var/lib var/log
+    for folder in bin sbin lib lib64; do
+        [ -d "/usr/$folder" ] || continue
+        mkdir -p "usr/$folder"
+        mount --rbind "/usr/$folder" "usr/$folder"
+        [ "$folder" = bin ] || ln -s "usr/$folder" "$folder"
+    done
+    if [ -d "$work/busybox/lib" ]; then
+        # `lib` is this machine's; musl's loader is named differently and lies beside it.
+        rm lib && mkdir lib && mount --rbind /usr/lib lib 2>/dev/null
+    fi
+    mount --rbind /proc proc
+    echo "1000.00 2000.00" >harness/uptime
+    mount --bind harness/uptime proc/uptime
+    for device in null zero urandom; do
+        : >"dev/$device" && mount --bind "/dev/$device" "dev/$device"
+    done
+    cp "$work/busybox/busybox" bin/busybox
+    ln -s busybox bin/sh
+    # busybox's programs before this machine's, except those that a node has from packages.
+    mkdir bb
+    for name in $(chroot . /bin/busybox --list); do
+        case $name in
+        blkid | ash | sh | busybox) ;;
+        *) ln -s /bin/busybox "bb/$name" ;;
+        esac
+    done
+    cp -r "$here/stubs" stubs
+    cp "$here/openrc-run" harness/openrc-run
+    : >harness/calls
+    cd "$OLDPWD"
+    lay base
+    lay kubezero
+    lay kubezero-controller
+    lay core
+}
+
+# The profile values that templates of services use.
+render() {
+    sed -e 's|{{ containers_root }}|/var/lib/containers|' \
+        -e 's|{% if containers_instance_store %}yes{% else %}no{% endif %}|yes|' \
+        -e 's|{{ containers_device }}|/dev/xvdb|' \
+        -e 's|{{ containers_wait_seconds }}|60|' \
+        -e 's|{{ containers_file_system }}|ext4|' \
+        -e 's|{% if containers_on_root %}yes{% else %}no{% endif %}|no|' \
+        -e 's|{{ etcd_cluster_tag }}|kubezero:cluster|' \
+        -e 's|{{ etcd_volume_tag }}|kubezero:volume=etcd|' \
+        -e 's|{{ etcd_device }}|/dev/sdp|' \
+        -e 's|{{ etcd_patience_seconds }}|600|' \
+        -e 's|{{ syslog_files }}|5|' "$1"
+}
+
+# lay OVERLAY: its services, their configuration and their programs.
+lay() {
+    for path in $(cd "$overlays/$1/root" &&
+        find etc/init.d etc/conf.d usr/libexec -type f 2>/dev/null); do
+        mkdir -p "$root/${path%/*}"
+        render "$overlays/$1/root/$path" >"$root/${path%.tera}"
+        if grep -q '{[{%]' "$root/${path%.tera}"; then
+            fail "$path uses a value that lib.sh does not know"
+        fi
+        chmod 0755 "$root/${path%.tera}"
+    done
+}
+
+# set_conf SERVICE LINE: a line of /etc/conf.d, after those that ship.
+set_conf() {
+    printf '%s\n' "$2" >>"$root/etc/conf.d/$1"
+}
+
+# in_root COMMAND [ARGUMENT]...
+in_root() {
+    env -i PATH=/stubs:/bb:/usr/sbin:/usr/bin:/sbin:/bin HOME=/ chroot "$root" "$@"
+}
+
+# service NAME ACTION: `log` is what it says; ends with its exit status.
+service() {
+    status=0
+    in_root /bin/busybox ash /harness/openrc-run "$1" "$2" >"$work/log" 2>&1 || status=$?
+    log=$(cat "$work/log")
+    return "$status"
+}
+
+starts() {
+    service "$1" start || fail "$1 did not start"
+}
+
+refuses() {
+    ! service "$1" start || fail "$1 started"
+}
+
+# reboot: what a machine forgets.
+reboot() {
+    awk '{ print length($5), $5 }' /proc/self/mountinfo | sort -rn | while read -r _ point; do
+        case $point in
+        "$root"/var/lib/*) umount "$point" ;;
+        esac
+    done
+    rm -rf "${root:?}/run" && mkdir "$root/run"
+}
+
+# new_disk NAME MIB [SERIAL] [MODEL]: a blank disk; `later` has it come only when it is called.
+new_disk() {
+    make_disk "$@"
+    sh "$work/disk.$1.come"
+}
+
+make_disk() {
+    rm -f "$work/disk.$1"
+    truncate -s "$2M" "$work/disk.$1"
+    loop=$(losetup -f --show "$work/disk.$1" 2>/dev/null) || skip "there are no loop devices"
+    loops="$loops $loop"
+    minor=${loop#/dev/loop}
+    cat >"$work/disk.$1.come" <<END
+mkdir -p $root/sys/block/$1/device
+printf '%-20s\n' "${3:-}" >$root/sys/block/$1/device/serial
+printf '%-40s\n' "${4:-Amazon Elastic Block Store}" >$root/sys/block/$1/device/model
+mknod $root/dev/$1 b 7 $minor
+END
+    # The same, for a shell that has this root for its own.
+    sed "s| $root/| /|; s|>$root/|>/|" "$work/disk.$1.come" >"$root/harness/come.$1"
+}
+
+# attached_as DISK NAME: what the controller says at its bytes 3072 to 3103.
+attached_as() {
+    head -c 4096 /dev/zero >"$root/harness/identify.$1"
+    printf '%-32s' "$2" |
+        dd of="$root/harness/identify.$1" bs=1 seek=3072 conv=notrunc 2>/dev/null
+}
+
+# at SECONDS COMMAND: once so many seconds have passed, while a service sleeps.
+at() {
+    echo "$2" >>"$root/harness/at/$((1000 + $1))"
+}
+
+# imds PATH VALUE
+imds() {
+    mkdir -p "$root/harness/imds/$(dirname "$1")"
+    printf '%s' "$2" >"$root/harness/imds/$1.value"
+}
+
+# an_instance [ID]: a node's metadata.
+an_instance() {
+    imds meta-data/local-hostname ip-10-0-0-7.eu-central-1.compute.internal
+    imds meta-data/instance-id "${1:-i-0a1b2c3d4e5f60718}"
+    imds meta-data/instance-type m5d.large
+    imds meta-data/placement/availability-zone eu-central-1b
+    imds meta-data/placement/region eu-central-1
+    imds meta-data/services/domain amazonaws.com
+}
+
+# answer ACTION STATUS [COMMAND]: EC2's next answer, from standard input; the last one is repeated.
+# The command is run on the machine when the answer is given.
+answer() {
+    mkdir -p "$root/harness/ec2/$1"
+    next=$(find "$root/harness/ec2/$1" -name '*.body' | wc -l)
+    name=$(printf '%03d' "$next")
+    cat >"$root/harness/ec2/$1/$name.body"
+    echo "$2" >"$root/harness/ec2/$1/$name.status"
+    [ -z "${3:-}" ] || echo "$3" >"$root/harness/ec2/$1/$name.do"
+}
+
+calls() {
+    cat "$root/harness/calls"
+}
+
+case_name=
+
+# it NAME: what is tested next; with new_root, a case.
+it() {
+    case_name=$1
+    log=
+    new_root
+}
+
+fail() {
+    echo "FAILED: ${0##*/}: $case_name: $*" >&2
+    [ -z "${log:-}" ] || printf '%s\n' "$log" | sed 's/^/    /' >&2
+    exit 1
+}
+
+# says TEXT, says_not TEXT: in what the service logged.
+says() {
+    case $log in
+    *"$1"*) ;;
+    *) fail "it does not say: $1" ;;
+    esac
+}
+
+says_not() {
+    case $log in
+    *"$1"*) fail "it says: $1" ;;
+    esac
+}
+
+# is GOT WANTED
+is() {
+    [ "$1" = "$2" ] || fail "got: $1; wanted: $2"
+}
+
+# mounted FOLDER DISK; not_mounted FOLDER
+mounted() {
+    in_root mountpoint -q "$1" || fail "nothing is mounted on $1"
+    is "$(in_root mountpoint -d "$1")" "$(in_root mountpoint -x "/dev/$2")"
+}
+
+not_mounted() {
+    ! in_root mountpoint -q "$1" || fail "$1 is mounted"
+}
+
+# digest DISK
+digest() {
+    sha256sum <"$work/disk.$1"
+}
