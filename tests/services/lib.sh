@@ -32,7 +32,10 @@ work=$(mktemp -d /tmp/services.XXXXXX)
 loops=
 clean_up() {
     umount -R -l "$work"/root.* 2>/dev/null || true
-    for loop in $loops; do losetup -d "$loop" 2>/dev/null || true; done
+    for loop in $loops; do
+        partx --delete "$loop" 2>/dev/null || true
+        losetup -d "$loop" 2>/dev/null || true
+    done
     rm -rf "$work" || true
 }
 trap clean_up EXIT
@@ -52,51 +55,40 @@ find_busybox() {
 }
 find_busybox
 
-roots=0
-
-# new_root: sets `root` to a new, empty machine with the overlays laid.
-new_root() {
-    roots=$((roots + 1))
-    root=$work/root.$roots
-    mkdir -p "$root"
-    mount -t tmpfs -o mode=0755 tmpfs "$root"
-    cd "$root"
-    mkdir -p bin dev etc/conf.d etc/init.d harness/at harness/ec2 harness/imds proc run sys/block \
-        tmp usr var/lib var/log
-    for folder in bin sbin lib lib64; do
-        [ -d "/usr/$folder" ] || continue
-        mkdir -p "usr/$folder"
-        mount --rbind "/usr/$folder" "usr/$folder"
-        [ "$folder" = bin ] || ln -s "usr/$folder" "$folder"
-    done
-    if [ -d "$work/busybox/lib" ]; then
-        # `lib` is this machine's; musl's loader is named differently and lies beside it.
-        rm lib && mkdir lib && mount --rbind /usr/lib lib 2>/dev/null
-    fi
-    mount --rbind /proc proc
-    echo "1000.00 2000.00" >harness/uptime
-    mount --bind harness/uptime proc/uptime
-    for device in null zero urandom; do
-        : >"dev/$device" && mount --bind "/dev/$device" "dev/$device"
-    done
+# make_template: sets `template` to what every root begins with, apart from mounts.
+make_template() {
+    template=$work/template
+    mkdir "$template"
+    cd "$template"
+    mkdir -p bb bin dev etc/conf.d etc/init.d harness/at harness/ec2 harness/imds lib proc run \
+        sys/block tmp usr/bin usr/sbin usr/lib var/lib var/log
     cp "$work/busybox/busybox" bin/busybox
     ln -s busybox bin/sh
+    ln -s usr/sbin sbin
+    if [ -d /usr/lib64 ]; then
+        mkdir usr/lib64 && ln -s usr/lib64 lib64
+    fi
+    # Not one link, so that musl's loader can stand beside this machine's libraries.
+    for entry in /usr/lib/*; do ln -s "..$entry" lib/; done
+    for entry in "$work"/busybox/lib/*musl*; do
+        [ ! -e "$entry" ] || cp -P "$entry" lib/
+    done
     # busybox's programs before this machine's, except those that a node has from packages.
-    mkdir bb
-    for name in $(chroot . /bin/busybox --list); do
-        case $name in
+    for entry in $(chroot . /bin/busybox --list); do
+        case $entry in
         blkid | ash | sh | busybox) ;;
-        *) ln -s /bin/busybox "bb/$name" ;;
+        *) ln -s /bin/busybox "bb/$entry" ;;
         esac
     done
+    printf '%s\n' root:x:0: kmem:x:9: disk:x:6: tty:x:5: uucp:x:14: kvm:x:34: netdev:x:28: \
+        input:x:23: >etc/group
+    echo root:x:0:0:root:/root:/bin/sh >etc/passwd
     cp -r "$here/stubs" stubs
     cp "$here/openrc-run" harness/openrc-run
+    echo "1000.00 2000.00" >harness/uptime
     : >harness/calls
-    cd "$OLDPWD"
-    lay base
-    lay kubezero
-    lay kubezero-controller
-    lay core
+    for entry in core base kubezero kubezero-controller; do lay "$entry"; done
+    cd "$here"
 }
 
 # The profile values that templates of services use.
@@ -110,20 +102,46 @@ render() {
         -e 's|{{ etcd_cluster_tag }}|kubezero:cluster|' \
         -e 's|{{ etcd_volume_tag }}|kubezero:volume=etcd|' \
         -e 's|{{ etcd_device }}|/dev/sdp|' \
-        -e 's|{{ etcd_patience_seconds }}|600|' \
-        -e 's|{{ syslog_files }}|5|' "$1"
+        -e 's|{{ etcd_patience_seconds }}|600|' "$1"
 }
 
-# lay OVERLAY: its services, their configuration and their programs.
+# lay OVERLAY: its services, their configuration and their programs, into the template.
 lay() {
     for path in $(cd "$overlays/$1/root" &&
-        find etc/init.d etc/conf.d usr/libexec -type f 2>/dev/null); do
-        mkdir -p "$root/${path%/*}"
-        render "$overlays/$1/root/$path" >"$root/${path%.tera}"
-        if grep -q '{[{%]' "$root/${path%.tera}"; then
-            fail "$path uses a value that lib.sh does not know"
-        fi
-        chmod 0755 "$root/${path%.tera}"
+        find etc/init.d etc/conf.d usr/libexec -type f ! -name 'syslog.*' 2>/dev/null); do
+        mkdir -p "${path%/*}"
+        render "$overlays/$1/root/$path" >"${path%.tera}"
+        chmod 0755 "${path%.tera}"
+    done
+}
+
+make_template
+! grep -r '{[{%]' "$template/etc/conf.d" "$template/etc/init.d" >&2 || {
+    echo "lib.sh does not know these values" >&2
+    exit 1
+}
+
+roots=0
+
+# new_root [DEVICE]: sets `root` to a new machine with the overlays laid; on a file system of the
+# device, or in memory.
+new_root() {
+    roots=$((roots + 1))
+    root=$work/root.$roots
+    mkdir -p "$root"
+    if [ -n "${1:-}" ]; then
+        mount "$1" "$root"
+    else
+        mount -t tmpfs -o mode=0755 tmpfs "$root"
+    fi
+    cp -a "$template/." "$root"
+    for entry in bin sbin lib lib64; do
+        [ ! -d "/usr/$entry" ] || mount --rbind "/usr/$entry" "$root/usr/$entry"
+    done
+    mount --rbind /proc "$root/proc"
+    mount --bind "$root/harness/uptime" "$root/proc/uptime"
+    for entry in null zero urandom; do
+        : >"$root/dev/$entry" && mount --bind "/dev/$entry" "$root/dev/$entry"
     done
 }
 
@@ -199,8 +217,9 @@ at() {
 
 # imds PATH VALUE
 imds() {
-    mkdir -p "$root/harness/imds/$(dirname "$1")"
-    printf '%s' "$2" >"$root/harness/imds/$1.value"
+    path=$root/harness/imds/$1.value
+    mkdir -p "${path%/*}"
+    printf '%s' "$2" >"$path"
 }
 
 # an_instance [ID]: a node's metadata.

@@ -148,7 +148,9 @@ volume_format() {
     sync
     # Never over what mkfs may have put there after all.
     if volume_is_marked "$1" "$size"; then
-        head -c 512 /dev/zero | volume_write_mark "$1" "$size"
+        volume_write_mark "$1" "$size" </dev/zero
+        # A volume that is used with the mark on it would be formatted at the next boot.
+        ! volume_is_marked "$1" "$size"
     fi
 }
 
