@@ -111,7 +111,7 @@ for what in "mkfs.ext4 -q -F -L data" "mkfs.xfs -q -f" mkswap "sgdisk -n 1:0:0" 
         printf x | dd of="$2" bs=1 seek="$1" conv=notrunc 2>/dev/null
     }
     new_root
-    a_volume $([ "$what" = "mkfs.xfs -q -f" ] && echo 400 || echo 64)
+    a_volume "$([ "$what" = "mkfs.xfs -q -f" ] && echo 400 || echo 64)"
     $what "$work/disk.nvme1n1" >/dev/null 2>&1 || fail "cannot prepare: $what"
     starts ebs-links
     refused nvme1n1

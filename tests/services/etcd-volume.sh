@@ -72,7 +72,7 @@ END
 }
 
 a_controller() {
-    an_instance "$me"
+    an_instance
     imds meta-data/iam/security-credentials/ controller
     imds meta-data/iam/security-credentials/controller '{
   "Code" : "Success",
@@ -170,8 +170,6 @@ umount "$root$folder"
 minor_before=$minor
 new_root
 a_controller
-imds meta-data/instance-id "$me"
-mkdir -p "$root/harness/ec2"
 describes "$(volume in-use $other attached)"
 describes "$(volume in-use $other detaching)"
 describes "$(volume available)"

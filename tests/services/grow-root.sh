@@ -32,9 +32,11 @@ END
     disk=$(losetup -f --show "$image" 2>/dev/null) || skip "there are no loop devices"
     loops="$disk $loops"
     partx --add "$disk" || skip "loop devices have no partitions here"
-    new_root "${disk}p3"
+    root_device=${disk}p3
+    new_root
     mount --rbind /sys "$root/sys"
     if [ -n "$resize_later" ]; then
+        # shellcheck disable=SC2016 # the stand-in's
         printf '#!/bin/sh\n[ "$1" = %s ] && echo "$1" >/harness/resize\n' "${disk}p3" \
             >"$root/stubs/resize2fs"
         chmod +x "$root/stubs/resize2fs"
@@ -59,6 +61,7 @@ root_mib() {
         awk '/^Block count/ { count = $3 } /^Block size/ { print int(count * $3 / 1048576) }'
 }
 
+# root_is_sound grown|as-it-was
 root_is_sound() {
     umount -R "$root"
     [ -z "$resize_later" ] || { e2fsck -fp "${disk}p3" && resize2fs "${disk}p3"; } >"$work/log" 2>&1 ||
@@ -67,7 +70,9 @@ root_is_sound() {
         log=$(cat "$work/log")
         fail "the root is damaged"
     }
-    sgdisk -v "$disk" | grep -q "No problems found" || fail "the partition table is damaged"
+    # A table that was left as it was has its backup where the disk ended once, and sgdisk says so.
+    [ "$1" = as-it-was ] || sgdisk -v "$disk" | grep -q "No problems found" ||
+        fail "the partition table is damaged"
     partx --delete "$disk"
     losetup -d "$disk"
 }
@@ -84,7 +89,7 @@ before=$(sfdisk --dump "$disk")
 starts grow-root
 says_not Growing\ partition
 is "$(sfdisk --dump "$disk")" "$before"
-root_is_sound
+root_is_sound grown
 
 case_name="does nothing on a disk of the image's own size"
 a_machine 64
@@ -93,7 +98,7 @@ starts grow-root
 says_not "Growing partition"
 is "$(sfdisk --dump "$disk")" "$before"
 is "$(partition_mib) $(root_mib)" "53 53"
-root_is_sound
+root_is_sound grown
 
 for program in partx resize2fs; do
     [ "$program$resize_later" != resize2fsyes ] || continue
@@ -106,17 +111,17 @@ for program in partx resize2fs; do
     rm "$root/stubs/$program"
     starts grow-root
     is "$(partition_mib) $(root_mib)" "189 189"
-    root_is_sound
+    root_is_sound grown
 done
 
 case_name="leaves partitions that lie behind the root"
 a_machine 200
-sgdisk --new=4:300000:0 "$disk" >/dev/null 2>&1
+sgdisk --move-second-header --new=4:300000:0 "$disk" >/dev/null 2>&1 || true
 partx --add --nr 4 "$disk"
 starts grow-root
 says "Another partition lies behind the root"
 is "$(partition_mib) $(root_mib)" "53 53"
-root_is_sound
+root_is_sound grown
 
 case_name="says what failed, and the machine boots all the same"
 a_machine 200
@@ -124,8 +129,9 @@ printf '#!/bin/sh\nexit 1\n' >"$root/stubs/sfdisk"
 chmod +x "$root/stubs/sfdisk"
 refuses grow-root
 says "could not be made larger"
-root_is_sound
+root_is_sound as-it-was
 
+root_device=
 it "does nothing on a root that is no disk"
 starts grow-root
 says "nothing to grow"

@@ -123,14 +123,16 @@ make_template
 
 roots=0
 
-# new_root [DEVICE]: sets `root` to a new machine with the overlays laid; on a file system of the
-# device, or in memory.
+root_device=
+
+# new_root: sets `root` to a new machine with the overlays laid; on the file system of `root_device`,
+# or in memory.
 new_root() {
     roots=$((roots + 1))
     root=$work/root.$roots
     mkdir -p "$root"
-    if [ -n "${1:-}" ]; then
-        mount "$1" "$root"
+    if [ -n "$root_device" ]; then
+        mount "$root_device" "$root"
     else
         mount -t tmpfs -o mode=0755 tmpfs "$root"
     fi
@@ -222,10 +224,10 @@ imds() {
     printf '%s' "$2" >"$path"
 }
 
-# an_instance [ID]: a node's metadata.
+# A node's metadata.
 an_instance() {
     imds meta-data/local-hostname ip-10-0-0-7.eu-central-1.compute.internal
-    imds meta-data/instance-id "${1:-i-0a1b2c3d4e5f60718}"
+    imds meta-data/instance-id i-0a1b2c3d4e5f60718
     imds meta-data/instance-type m5d.large
     imds meta-data/placement/availability-zone eu-central-1b
     imds meta-data/placement/region eu-central-1

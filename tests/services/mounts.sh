@@ -72,7 +72,11 @@ done
 it "works on the root too, where that is allowed"
 starts mount-shared
 starts kubelet-root
+starts kubelet-root
+is "$(binds)" 1
 [ "$(shared /var/lib/kubelet)" != "$(shared /)" ] || fail "it is in the root's group"
+service kubelet-root stop || fail "did not stop"
+is "$(binds)" 0
 
 it "releases it when it stops"
 a_node
