@@ -130,7 +130,7 @@ a_volume
 starts ebs-links
 losetup -d "/dev/loop$minor"
 refuses containers-volume
-says "REFUSED, and not touched: /dev/nvme1n1 cannot be read"
+says "REFUSED, and not touched: /dev/nvme1n1 holds data that is no known file system, or cannot be read"
 
 it "formats again what was cut off while it was formatted"
 for kind in ext4:64 xfs:400; do

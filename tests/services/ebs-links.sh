@@ -88,7 +88,7 @@ attached_as nvme2n1 sdg
 event add nvme1n1
 event add nvme2n1
 is "$(readlink "$root/dev/sdf")" nvme1n1
-rm -r "$root/dev/nvme1n1" "$root/sys/block/nvme1n1"
+rm -r "$root/dev/nvme1n1" "$root/sys/block/nvme1n1" "$root/sys/class/block/nvme1n1"
 event remove nvme1n1
 is "$(links)" 'disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0ccc ../../nvme2n1
 sdg nvme2n1
@@ -108,8 +108,7 @@ cp "$overlays/kubezero/root/etc/mdev.conf" "$root/etc/mdev.conf"
 new_disk nvme1n1 1 vol0aaa
 attached_as nvme1n1 sdf
 rm "$root/dev/nvme1n1"
-mkdir -p "$root/sys/class/block/nvme1n1" "$root/lib/mdev"
-echo "7:$minor" >"$root/sys/class/block/nvme1n1/dev"
+mkdir -p "$root/lib/mdev"
 # shellcheck disable=SC2016 # the script's
 printf '#!/bin/sh\necho "$ACTION $MDEV" >>/harness/alpine\n' >"$root/lib/mdev/persistent-storage"
 chmod +x "$root/lib/mdev/persistent-storage"

@@ -64,8 +64,12 @@ root_mib() {
 # root_is_sound grown|as-it-was
 root_is_sound() {
     umount -R "$root"
-    [ -z "$resize_later" ] || { e2fsck -fp "${disk}p3" && resize2fs "${disk}p3"; } >"$work/log" 2>&1 ||
-        fail "cannot be resized"
+    if [ -n "$resize_later" ]; then
+        if ! { e2fsck -fp "${disk}p3" && resize2fs "${disk}p3"; } >"$work/log" 2>&1; then
+            log=$(cat "$work/log")
+            fail "cannot be resized"
+        fi
+    fi
     e2fsck -fn "${disk}p3" >"$work/log" 2>&1 || {
         log=$(cat "$work/log")
         fail "the root is damaged"
@@ -73,8 +77,7 @@ root_is_sound() {
     # A table that was left as it was has its backup where the disk ended once, and sgdisk says so.
     [ "$1" = as-it-was ] || sgdisk -v "$disk" | grep -q "No problems found" ||
         fail "the partition table is damaged"
-    partx --delete "$disk"
-    losetup -d "$disk"
+    release "$disk"
 }
 
 case_name="grows partition and file system to a larger disk"

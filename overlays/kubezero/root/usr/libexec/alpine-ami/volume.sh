@@ -27,6 +27,7 @@ nvme_field() {
 # nvme_by_volume VOL-ID: prints the disk that is this EBS volume. Its serial number is the id without
 # the dash.
 nvme_by_volume() {
+    [ -n "$1" ] || return 1
     serial=$(printf '%s' "$1" | tr -d -)
     for path in /sys/block/nvme*n*; do
         if [ "$(nvme_field "${path##*/}" serial)" = "$serial" ]; then
@@ -52,8 +53,15 @@ uptime_seconds() {
     cut -d. -f1 /proc/uptime
 }
 
-volume_sectors() {
-    bytes=$(blockdev --getsize64 "$1") && echo $((bytes / 512))
+# block_field DEVICE FIELD: what the kernel knows of a block device: `size` in sectors of 512 bytes,
+# or `dev`, its numbers.
+block_field() {
+    cat "/sys/class/block/${1##*/}/$2" 2>/dev/null
+}
+
+# mounted_numbers FOLDER: prints the numbers of the device mounted there; nothing where none is.
+mounted_numbers() {
+    awk -v at="$1" '$5 == at { numbers = $3 } END { if (numbers) print numbers }' /proc/self/mountinfo
 }
 
 # volume_read DEVICE SECTOR COUNT
@@ -88,8 +96,8 @@ volume_value() {
 #   unfinished    we began to format it and did not finish
 #   anything else why the volume must be left alone
 volume_kind() {
-    if ! size=$(volume_sectors "$1") || [ "$size" -lt "$volume_least_sectors" ]; then
-        echo "cannot be read, or is smaller than $((volume_least_sectors / volume_mib_sectors)) MiB"
+    if ! size=$(block_field "$1" size) || [ "$size" -lt "$volume_least_sectors" ]; then
+        echo "is not there, or is smaller than $((volume_least_sectors / volume_mib_sectors)) MiB"
         return
     fi
     if volume_is_marked "$1" "$size"; then
@@ -142,7 +150,7 @@ volume_mkfs() {
 
 # volume_format DEVICE TYPE LABEL: only for volumes that are blank or unfinished.
 volume_format() {
-    size=$(volume_sectors "$1") || return 1
+    size=$(block_field "$1" size) || return 1
     printf '%s' "$volume_mark" | volume_write_mark "$1" "$size" || return 1
     volume_mkfs "$@" || return 1
     sync
@@ -165,12 +173,12 @@ volume_check() {
 # volume_mount DEVICE TYPE LABEL FOLDER OPTIONS: mounts the volume, formatted first if it is blank.
 # Done again, it does nothing. What it refuses it leaves as it found it, and says why.
 volume_mount() {
-    if mountpoint -q "$4"; then
-        if [ "$(mountpoint -d "$4")" = "$(mountpoint -x "$1")" ]; then
-            einfo "$1 is mounted on $4 already"
-            return 0
-        fi
-        eerror "Something else than $1 is mounted on $4: left as it is"
+    numbers=$(mounted_numbers "$4")
+    if [ -n "$numbers" ] && [ "$numbers" = "$(block_field "$1" dev)" ]; then
+        einfo "$1 is mounted on $4 already"
+        return 0
+    elif [ -n "$numbers" ]; then
+        eerror "Something else than ${1:-the volume} is mounted on $4: left as it is"
         return 1
     fi
     kind=$(volume_kind "$1" "$2" "$3")
@@ -199,7 +207,7 @@ volume_mount() {
 # volume_unmount FOLDER: when a service stops. Whoever still uses the volume while the machine goes
 # down is ended later (killprocs), and the volume unmounted or made read-only then.
 volume_unmount() {
-    mountpoint -q "$1" || return 0
+    [ -n "$(mounted_numbers "$1")" ] || return 0
     sync
     umount "$1" || yesno "${RC_GOINGDOWN:-no}"
 }
