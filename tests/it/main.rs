@@ -18,6 +18,7 @@ mod reference;
 mod release;
 mod render;
 mod sandbox;
+mod services;
 mod share;
 mod solver_against_apk;
 mod solver_cases;

@@ -141,7 +141,15 @@ fn an_undefined_name_in_a_template_is_an_error_with_its_place() {
     assert!(!out.exists());
 }
 
-/// Every script that ships, as the image has it: templates are rendered first.
+/// Whether a file says of itself that it is a shell script, or a part of one.
+fn is_shell(text: &[u8]) -> bool {
+    let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    first.starts_with(b"# shellcheck shell=")
+        || first.starts_with(b"#!") && (first.ends_with(b"sh") || first.ends_with(b"openrc-run"))
+}
+
+/// Every script that ships, as the image has it: templates are rendered first. And as it lies here,
+/// for overlays that this one profile does not have; and those that test them.
 #[test]
 fn shellcheck_finds_nothing_in_any_script() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -159,15 +167,16 @@ fn shellcheck_finds_nothing_in_any_script() {
     let mut scripts: Vec<_> = ["src/image/init.sh", "src/vm/guest.sh", ".ci/run"]
         .map(|path| checkout.join(path))
         .into();
-    for folder in [plan.join("overlay"), checkout.join("scripts")] {
+    for folder in [
+        plan.join("overlay"),
+        checkout.join("overlays"),
+        checkout.join("scripts"),
+        checkout.join("tests/services"),
+    ] {
         let found = files(&folder);
-        let shell = found.iter().filter(|(_, bytes)| {
-            let first = bytes
-                .split(|byte| *byte == b'\n')
-                .next()
-                .unwrap_or_default();
-            first.starts_with(b"#!") && (first.ends_with(b"sh") || first.ends_with(b"openrc-run"))
-        });
+        let shell = found
+            .iter()
+            .filter(|(name, bytes)| !name.ends_with(".tera") && is_shell(bytes));
         scripts.extend(shell.map(|(name, _)| folder.join(name)));
     }
     assert!(scripts.len() > 10, "{scripts:?}");
@@ -176,8 +185,10 @@ fn shellcheck_finds_nothing_in_any_script() {
     let (bash, sh): (Vec<_>, Vec<_>) = scripts.iter().partition(|path| is_bash(path));
     // busybox's shell is an ash like dash: it has `local`, which POSIX has not.
     for (shell, scripts) in [("bash", bash), ("dash", sh)] {
+        // Libraries are named from the checkout's root, and looked into from there.
         let checked = Command::new("shellcheck")
-            .args(["--severity=warning", "--shell", shell])
+            .current_dir(checkout)
+            .args(["--external-sources", "--severity=warning", "--shell", shell])
             .args(&scripts)
             .output()
             .expect("shellcheck");
