@@ -2,12 +2,15 @@
 //! which reads it knows, and says what the node needs.
 
 mod checks;
+mod cluster;
 mod configuration;
 mod cut_log;
 mod documents;
+mod etcd;
 mod machine;
 mod minors;
 mod network;
+mod outage;
 mod services;
 
 use alpine_ami::arch::Arch;
