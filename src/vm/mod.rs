@@ -17,10 +17,12 @@
 //! | [`console`] | the serial console: log, last lines, login prompt, panic |
 //! | [`metadata`], [`imds`], [`relay`] | what an instance knows of itself, the service that tells it, the way there |
 //! | [`nvme_identity`], [`hotplug`] | disks that introduce themselves as EBS volumes, also while it runs |
+//! | [`attempts`] | whom a guest tried to reach |
 //! | [`process`] | nothing that runs after us |
 
 pub mod accel;
 pub mod answers;
+pub mod attempts;
 pub mod command;
 pub mod console;
 pub mod firmware;

@@ -67,6 +67,8 @@ pub struct Observed {
     pub shutdown_seconds: Option<f64>,
     /// Whether a login prompt stood on the console.
     pub login_prompt: bool,
+    /// Whom it tried to reach besides the host's own services.
+    pub attempts: Vec<String>,
     /// Where the whole console is.
     pub console: PathBuf,
     /// The console's last lines.
@@ -115,6 +117,9 @@ pub struct Report {
     pub processes: u64,
     /// Addresses that TCP servers listened on, `address:port`.
     pub listening: Vec<String>,
+    /// Whom it tried to reach over the network, besides the metadata service and Amazon's time service,
+    /// which every host has.
+    pub connection_attempts: Vec<String>,
     /// The checks, in their order.
     pub checks: Vec<CheckReport>,
     /// Where the whole console is.
@@ -156,6 +161,7 @@ impl Report {
             failed_services,
             processes: answers.processes,
             listening: answers.listening,
+            connection_attempts: seen.attempts,
             checks,
             console: seen.console,
             console_tail: if failures.is_empty() {
@@ -253,6 +259,11 @@ impl Report {
         if !self.listening.is_empty() {
             figures.push(("listening", self.listening.join(" ")));
         }
+        let attempts = match self.connection_attempts.as_slice() {
+            [] => "nobody was asked for but the host's own services".to_owned(),
+            attempts => format!("tried to reach {}", attempts.join(", ")),
+        };
+        figures.push(("network", attempts));
         figures.push(("console", self.console.display().to_string()));
         figures
     }
@@ -449,6 +460,7 @@ mod tests {
             boot_seconds: 12.345,
             shutdown_seconds,
             login_prompt: true,
+            attempts: Vec::new(),
             console: "out/console.log".into(),
             last_lines: vec!["alpine login:".to_owned()],
         };
@@ -470,6 +482,7 @@ base on x86_64 (bios, tcg): passed
   root       109.0 MiB used of 2000.0 MiB
   processes  6
   listening  0.0.0.0:22
+  network    nobody was asked for but the host's own services
   console    out/console.log
 
 Services by runlevel
@@ -562,6 +575,7 @@ Last lines of the console
                 "failed_services",
                 "processes",
                 "listening",
+                "connection_attempts",
                 "checks",
                 "console",
             ]

@@ -118,6 +118,8 @@ fn a_worker_boots_with_real_containers_and_starts_crio_and_kubelet_as_they_need(
     assert_eq!(report.status, 0, "{}{}", report.stdout, report.stderr);
     let report: Value = serde_json::from_str(&report.stdout).expect("JSON");
     assert_eq!(report["failed_services"], serde_json::json!([]));
+    // Nothing but the metadata service answered, and nobody else was asked for.
+    assert_eq!(report["connection_attempts"], serde_json::json!([]));
     let passed = |name: &str| {
         let checks = report["checks"].as_array().expect("a list");
         let found = checks.iter().find(|one| one["name"] == name);
