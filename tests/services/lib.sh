@@ -25,7 +25,7 @@ skip() {
 
 if [ -z "${SERVICES_NAMESPACE:-}" ]; then
     [ "$(id -u)" -eq 0 ] || skip "loop devices and chroot need root"
-    SERVICES_NAMESPACE=1 exec unshare --mount --net --propagation private sh "$0" "$@"
+    SERVICES_NAMESPACE=1 exec unshare --mount --net --uts --propagation private sh "$0" "$@"
 fi
 
 work=$(mktemp -d /tmp/services.XXXXXX)
