@@ -48,6 +48,7 @@ services! {
     the_etcd_volume_goes_to_one_controller: "etcd-volume",
     the_root_grows_with_its_disk: "grow-root",
     the_node_knows_who_it_is: "kubezero-node",
+    a_machine_id_is_one_instances: "machine-id",
     mounts_are_shared_and_kubelet_is_on_the_volume: "mounts",
     services_start_in_order: "order",
 }
