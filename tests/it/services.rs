@@ -51,6 +51,7 @@ services! {
     a_machine_id_is_one_instances: "machine-id",
     mounts_are_shared_and_kubelet_is_on_the_volume: "mounts",
     services_start_in_order: "order",
+    openrc_itself_starts_them_in_that_order: "openrc",
 }
 
 #[test]
