@@ -42,6 +42,7 @@ macro_rules! services {
 }
 
 services! {
+    configuration_says_what_services_ask_for: "conf",
     the_containers_volume_is_mounted_or_the_node_stops: "containers-volume",
     ebs_volumes_have_links: "ebs-links",
     ec2_is_called_with_curl_alone: "ec2",
