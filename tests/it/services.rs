@@ -42,6 +42,7 @@ macro_rules! services {
 }
 
 services! {
+    a_log_is_cut_on_a_full_disk_too: "cut-log",
     configuration_says_what_services_ask_for: "conf",
     the_containers_volume_is_mounted_or_the_node_stops: "containers-volume",
     ebs_volumes_have_links: "ebs-links",
