@@ -43,6 +43,7 @@ macro_rules! services {
 
 services! {
     a_log_is_cut_on_a_full_disk_too: "cut-log",
+    an_instance_has_its_name_and_its_keys: "instance-metadata",
     configuration_says_what_services_ask_for: "conf",
     the_containers_volume_is_mounted_or_the_node_stops: "containers-volume",
     ebs_volumes_have_links: "ebs-links",
