@@ -54,6 +54,7 @@ services! {
     a_machine_id_is_one_instances: "machine-id",
     mounts_are_shared_and_kubelet_is_on_the_volume: "mounts",
     services_start_in_order: "order",
+    user_data_runs_once: "user-data",
     openrc_itself_starts_them_in_that_order: "openrc",
 }
 
