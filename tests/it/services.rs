@@ -42,14 +42,20 @@ macro_rules! services {
 }
 
 services! {
+    a_log_is_cut_on_a_full_disk_too: "cut-log",
+    an_instance_has_its_name_and_its_keys: "instance-metadata",
+    configuration_says_what_services_ask_for: "conf",
     the_containers_volume_is_mounted_or_the_node_stops: "containers-volume",
     ebs_volumes_have_links: "ebs-links",
     ec2_is_called_with_curl_alone: "ec2",
     the_etcd_volume_goes_to_one_controller: "etcd-volume",
     the_root_grows_with_its_disk: "grow-root",
     the_node_knows_who_it_is: "kubezero-node",
+    a_machine_id_is_one_instances: "machine-id",
     mounts_are_shared_and_kubelet_is_on_the_volume: "mounts",
     services_start_in_order: "order",
+    user_data_runs_once: "user-data",
+    openrc_itself_starts_them_in_that_order: "openrc",
 }
 
 #[test]

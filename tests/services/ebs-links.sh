@@ -71,6 +71,18 @@ for name in '../etc/passwd' 'sd' 'sdf;x' 'nvme0n1' ''; do
     is "$(links)" 'disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0aaa ../../nvme1n1'
 done
 
+for serial in '../../../etc/x' 'a/b' 'vol 0'; do
+    new_root
+    new_disk nvme1n1 1 "$serial"
+    attached_as nvme1n1 sdf
+    starts ebs-links
+    case $serial in
+    # A blank becomes an underscore, as in udev's names.
+    *' '*) is "$(links | wc -l)" 3 ;;
+    *) is "$(links)" "" ;;
+    esac
+done
+
 it "never takes the place of a device"
 new_disk nvme1n1 1 vol0aaa
 attached_as nvme1n1 sdf

@@ -64,6 +64,13 @@ imds meta-data/iam/security-credentials/node \
 is "$status" 4
 is "$(find "$root/run" -type f)" ""
 
+it "takes no parameter that would be several options of curl's"
+credentials
+! ec2 DoX 'Name=a
+output = "/etc/passwd"' || fail "ended well"
+is "$status" 2
+is "$(calls)" ""
+
 it "is signed by the real curl as AWS wants it"
 command -v curl >/dev/null || skip "there is no curl"
 credentials

@@ -15,8 +15,12 @@ if [ $((0x$(sed -n 's/^CapEff:.//p' /proc/self/status) >> 24 & 1)) -eq 0 ]; then
     resize_later=yes
 fi
 
-# a_machine MIB: an image as src/image makes it, but for its size: the root is the last of three
-# partitions, and 1 MiB lies behind. The disk is that of an instance with a larger volume.
+# a_machine MIB [PARTITION]: an image as src/image makes it, but for its size: the root is the last of
+# three partitions, and 1 MiB lies behind. The disk is that of an instance with a larger volume, and has
+# one more PARTITION (as sgdisk wants it) where that is said.
+#
+# All partitions are there before the disk is a device: the table of one that is in use is written and
+# then told to the kernel in a second step, in which anything may come between.
 a_machine() {
     image=$work/image
     rm -f "$image"
@@ -29,6 +33,12 @@ start=20480, size=108544, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4
 END
     mkfs.ext4 -q -F -L root -E offset=$((20480 * 512)) "$image" 54272k 2>/dev/null
     truncate -s "$1M" "$image"
+    if [ -n "${2:-}" ]; then
+        sgdisk --move-second-header --new="$2" "$image" >"$work/log" 2>&1 || {
+            log=$(cat "$work/log")
+            fail "cannot prepare the disk"
+        }
+    fi
     disk=$(losetup -f --show "$image" 2>/dev/null) || skip "there are no loop devices"
     loops="$disk $loops"
     partx --add "$disk" || skip "loop devices have no partitions here"
@@ -117,12 +127,41 @@ for program in partx resize2fs; do
     root_is_sound grown
 done
 
-case_name="leaves partitions that lie behind the root"
+case_name="asks again where the file system was read in the middle of a change"
 a_machine 200
-sgdisk --move-second-header --new=4:300000:0 "$disk" >/dev/null 2>&1 || true
-partx --add --nr 4 "$disk"
+mv "$root/stubs/resize2fs" "$root/harness/really" 2>/dev/null ||
+    ln -s /usr/sbin/resize2fs "$root/harness/really"
+cat >"$root/stubs/resize2fs" <<'END'
+#!/bin/sh
+echo x >>/harness/asked
+if [ "$(wc -l </harness/asked)" -lt 3 ]; then
+    echo "Superblock checksum does not match superblock while trying to open $1" >&2
+    exit 1
+fi
+exec /harness/really "$@"
+END
+chmod +x "$root/stubs/resize2fs"
+starts grow-root
+says_not "Superblock checksum"
+is "$(partition_mib) $(root_mib)" "189 189"
+root_is_sound grown
+
+case_name="says so where the file system cannot be made larger"
+a_machine 200
+printf '#!/bin/sh\necho "it is damaged"\nexit 1\n' >"$root/stubs/resize2fs"
+chmod +x "$root/stubs/resize2fs"
+refuses grow-root
+says "it is damaged"
+is "$(cut -d. -f1 "$root/harness/uptime")" 1004
+root_is_sound grown
+
+case_name="leaves partitions that lie behind the root"
+a_machine 200 4:300000:0
+[ -e "/sys/class/block/${disk##*/}p4" ] || fail "there is no fourth partition"
+before=$(sfdisk --dump "$disk")
 starts grow-root
 says "Another partition lies behind the root"
+is "$(sfdisk --dump "$disk")" "$before"
 is "$(partition_mib) $(root_mib)" "53 53"
 root_is_sound grown
 

@@ -78,7 +78,9 @@ a: 1
 '
 mkdir -p "$root/etc/kubernetes"
 echo "half a f" >"$root/$yaml.new"
+chmod 0644 "$root/$yaml.new"
 starts kubezero-node
+is "$(stat -c %a "$root/$yaml")" 600
 is "$(cat "$root/$yaml")" '---
 a: 1'
 [ ! -e "$root/$yaml.new" ] || fail "something is left behind"

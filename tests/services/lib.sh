@@ -25,7 +25,7 @@ skip() {
 
 if [ -z "${SERVICES_NAMESPACE:-}" ]; then
     [ "$(id -u)" -eq 0 ] || skip "loop devices and chroot need root"
-    SERVICES_NAMESPACE=1 exec unshare --mount --net --propagation private sh "$0" "$@"
+    SERVICES_NAMESPACE=1 exec unshare --mount --net --uts --propagation private sh "$0" "$@"
 fi
 
 work=$(mktemp -d /tmp/services.XXXXXX)
@@ -99,24 +99,30 @@ make_template() {
     cd "$here"
 }
 
-# The profile values that templates of services use.
+# What profiles say is the value of what a template names, as commands for sed; lists are not among
+# them, for no service has one.
+values() {
+    for profile in core base kubezero kubezero-controller; do
+        sed -n '/^\[values\]/,/^\[[^v]/ s/^\([a-z_]*\) = "\{0,1\}\([^"[]*\)"\{0,1\}$/\1 \2/p' \
+            "$overlays/../profiles/$profile.toml"
+    done | while read -r name value; do
+        printf '%s\n' "s|{{ $name }}|$value|g"
+        case $value in
+        true) printf '%s\n' "s|{% if $name %}\([^{]*\){% else %}[^{]*{% endif %}|\1|g" ;;
+        false) printf '%s\n' "s|{% if $name %}[^{]*{% else %}\([^{]*\){% endif %}|\1|g" ;;
+        esac
+    done
+}
+values >"$work/values"
+
 render() {
-    sed -e 's|{{ containers_root }}|/var/lib/containers|' \
-        -e 's|{% if containers_instance_store %}yes{% else %}no{% endif %}|yes|' \
-        -e 's|{{ containers_device }}|/dev/xvdb|' \
-        -e 's|{{ containers_wait_seconds }}|60|' \
-        -e 's|{{ containers_file_system }}|ext4|' \
-        -e 's|{% if containers_on_root %}yes{% else %}no{% endif %}|no|' \
-        -e 's|{{ etcd_cluster_tag }}|kubezero:cluster|' \
-        -e 's|{{ etcd_volume_tag }}|kubezero:volume=etcd|' \
-        -e 's|{{ etcd_device }}|/dev/sdp|' \
-        -e 's|{{ etcd_patience_seconds }}|600|' "$1"
+    sed -f "$work/values" "$1"
 }
 
 # lay OVERLAY: its services, their configuration and their programs, into the template.
 lay() {
     for path in $(cd "$overlays/$1/root" &&
-        find etc/init.d etc/conf.d usr/libexec -type f ! -name 'syslog.*' 2>/dev/null); do
+        find etc/init.d etc/conf.d usr/libexec -type f 2>/dev/null); do
         mkdir -p "${path%/*}"
         render "$overlays/$1/root/$path" >"${path%.tera}"
         chmod 0755 "${path%.tera}"
@@ -125,7 +131,7 @@ lay() {
 
 make_template
 ! grep -r '{[{%]' "$template/etc/conf.d" "$template/etc/init.d" >&2 || {
-    echo "lib.sh does not know these values" >&2
+    echo "no profile has these values" >&2
     exit 1
 }
 

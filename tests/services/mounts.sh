@@ -9,8 +9,9 @@ shared() {
         /proc/self/mountinfo
 }
 
+# binds [FOLDER]: how often it is a mount point.
 binds() {
-    awk -v point="$root/var/lib/kubelet" '$5 == point' /proc/self/mountinfo | wc -l
+    awk -v point="$root${1:-/var/lib/kubelet}" '$5 == point' /proc/self/mountinfo | wc -l
 }
 
 # A node with its volume mounted after mounts were made shared, as at a boot.
@@ -36,6 +37,16 @@ is "$(cat "$root/var/lib/containers/kubelet/file")" x
 is "$(stat -c %a "$root/var/lib/kubelet")" 750
 [ -n "$(shared /var/lib/kubelet)" ] || fail "it is not shared"
 
+it "binds pods' logs, which are then on the volume"
+a_node
+mkdir "$root/var/log/pods/default_a_1"
+echo x >"$root/var/log/pods/default_a_1/0.log"
+is "$(cat "$root/var/lib/containers/log/pods/default_a_1/0.log")" x
+# Whoever collects logs reads them without being root's.
+is "$(stat -c %a "$root/var/log/pods")" 755
+is "$(stat -c %d "$root/var/log/pods")" "$(stat -c %d "$root/var/lib/containers")"
+is "$(df -P "$root/var/log" | awk 'END { print $6 }')" "$root"
+
 it "has pods' volumes mounted once, and not below the data too"
 a_node
 mkdir "$root/var/lib/kubelet/pod"
@@ -47,10 +58,11 @@ a_node
 before=$(shared /var/lib/kubelet)
 starts kubelet-root
 is "$(binds)" 1
+is "$(binds /var/log/pods)" 1
 is "$(shared /var/lib/kubelet)" "$before"
 
-it "goes on after a kill right after the bind mount, and between the next two"
-for steps in 1 2; do
+it "goes on after a kill right after each bind mount, and between the next two"
+for steps in 1 2 3 4 5; do
     new_root
     starts mount-shared
     mkdir -p "$root/var/lib/containers" "$root/var/lib/kubelet"
@@ -64,9 +76,11 @@ END
     refuses kubelet-root
     rm "$root/stubs/mount"
     starts kubelet-root
-    is "$(binds)" 1
-    [ -n "$(shared /var/lib/kubelet)" ] || fail "it is not shared"
-    [ "$(shared /var/lib/kubelet)" != "$(shared /)" ] || fail "it is in its source's group"
+    for folder in /var/lib/kubelet /var/log/pods; do
+        is "$(binds "$folder")" 1
+        [ -n "$(shared "$folder")" ] || fail "$folder is not shared"
+        [ "$(shared "$folder")" != "$(shared /)" ] || fail "$folder is in its source's group"
+    done
 done
 
 it "works on the root too, where that is allowed"
@@ -76,10 +90,37 @@ starts kubelet-root
 is "$(binds)" 1
 [ "$(shared /var/lib/kubelet)" != "$(shared /)" ] || fail "it is in the root's group"
 service kubelet-root stop || fail "did not stop"
-is "$(binds)" 0
+is "$(binds) $(binds /var/log/pods)" "0 0"
 
 it "releases it when it stops"
 a_node
 service kubelet-root stop || fail "did not stop"
 not_mounted /var/lib/kubelet
+not_mounted /var/log/pods
 service kubelet-root stop || fail "did not stop twice"
+
+it "releases the one where the other is in use, and lets the machine go down"
+for folder in /var/log/pods /var/lib/kubelet; do
+    new_root
+    a_node
+    exec 9>"$root$folder/open"
+    ! service kubelet-root stop || fail "stopped while in use"
+    is "$(binds) $(binds /var/log/pods)" "$([ $folder = /var/lib/kubelet ] && echo 1 0 || echo 0 1)"
+    set_conf kubelet-root RC_GOINGDOWN=yes
+    service kubelet-root stop || fail "does not let the machine go down"
+    exec 9>&-
+done
+
+it "follows no link that a volume brings along"
+for link in kubelet log log/pods; do
+    new_root
+    starts mount-shared
+    mkdir -p "$root/var/lib/containers/${link%/*}" "$root/var/cache"
+    chmod 0700 "$root/var/cache"
+    rmdir "$root/var/lib/containers/$link" 2>/dev/null || true
+    ln -s /var/cache "$root/var/lib/containers/$link"
+    refuses kubelet-root
+    says "/var/lib/containers/$link is no folder: left as it is"
+    is "$(stat -c %a "$root/var/cache")" 700
+    is "$(ls "$root/var/cache")" ""
+done
