@@ -20,7 +20,6 @@ say "found $(cat /var/lib/etcd/member/data)"
 mkdir -p /var/lib/etcd/member
 hostname >/var/lib/etcd/member/data
 sync
-say "credentials in $(grep -l -r aws_session /proc/[0-9]*/cmdline 2>/dev/null | wc -l)"
 say "kubelet $(rc-service kubelet status 2>&1 | tail -n 1)"
 # At the next boot once more.
 rm /var/lib/alpine-ami/user-data-ran-for
