@@ -36,7 +36,7 @@ clock() {
 }
 
 started_at=$(cut -d ' ' -f 1 /proc/uptime)
-say begin 1 "$started_at"
+say begin 2 "$started_at"
 
 # OpenRC has the folder rc.starting while it goes to a runlevel; softlevel names that one.
 # This script is started by a service of the default runlevel, so it waits for its end.
@@ -53,13 +53,19 @@ done
 clock
 say ready "$complete" "$now"
 
-# Memory first, before this script uses more of it; /proc/meminfo counts in KiB.
-meminfo() {
-    awk -v key="$1:" '$1 == key { print $2; found = 1 } END { if (!found) print 0 }' /proc/meminfo
-}
-total=$(meminfo MemTotal)
-used=$((total - $(meminfo MemFree) - $(meminfo Buffers) - $(meminfo Cached) - $(meminfo SReclaimable)))
-say memory "$total" "$used" "$(meminfo MemAvailable)"
+# Memory first, before this script uses more of it, all of one reading; /proc/meminfo counts in KiB.
+# Used is what `free` calls so. Of it, the kernel's own is what proc_meminfo(5) has as such: slabs
+# that it cannot give back, page tables, data of processors, and what it allocated page by page
+# (modules, and the stacks of its threads and of processes: KernelStack once more). Programs' own are
+# pages that no file is behind. What is left between the two belongs to drivers; nobody counts it.
+# A key that a kernel does not have counts as 0.
+say memory "$(awk '{ kib[$1] = $2 } END {
+    printf "%d %d %d %d %d", kib["MemTotal:"],
+        kib["MemTotal:"] - kib["MemFree:"] - kib["Buffers:"] - kib["Cached:"] - kib["SReclaimable:"],
+        kib["MemAvailable:"],
+        kib["SUnreclaim:"] + kib["PageTables:"] + kib["SecPageTables:"] + kib["Percpu:"] + kib["VmallocUsed:"],
+        kib["AnonPages:"]
+}' /proc/meminfo)"
 
 # Processes with a command line: the kernel's own threads have none. Less this one.
 processes=0
