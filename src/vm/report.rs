@@ -98,7 +98,8 @@ pub struct Report {
     /// Memory that programs could still have.
     pub memory_available_bytes: u64,
     /// Of the memory in use, what the kernel says is its own: `SUnreclaim`, `PageTables`,
-    /// `SecPageTables`, `Percpu` and `VmallocUsed` of proc_meminfo(5).
+    /// `SecPageTables`, `Percpu` and `VmallocUsed` of proc_meminfo(5), and free pages that it keeps
+    /// at hand for each processor, `count` in /proc/zoneinfo.
     pub memory_kernel_bytes: u64,
     /// Of the memory in use, programs' own: `AnonPages` of proc_meminfo(5).
     pub memory_programs_bytes: u64,
