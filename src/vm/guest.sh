@@ -59,7 +59,7 @@ say ready "$complete" "$now"
 # (modules, and the stacks of its threads and of processes: KernelStack is there once more). So are
 # free pages that it keeps at hand for each processor: MemFree is without them, and their number
 # grows with the memory. Programs' own are pages that no file is behind. What is left between the
-# two belongs to drivers; nobody counts it. A key that a kernel does not have counts as 0.
+# two no counter names. A key that a kernel does not have counts as 0.
 say memory "$(awk '
     FILENAME == "/proc/meminfo" { kib[$1] = $2 }
     FILENAME == "/proc/zoneinfo" && $1 == "count:" { at_hand += $2 }
