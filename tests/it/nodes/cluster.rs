@@ -121,21 +121,31 @@ impl Cluster {
     /// Waits until a node's console has a text; all that it has by then.
     #[track_caller]
     pub fn says(&self, instance: &str, text: &str) -> String {
-        self.says_times(instance, text, 1)
+        self.console(instance, text, |console| console.contains(text))
     }
 
-    /// The same, until it has the text so many times.
+    /// Boots a node again, which begins a new console, and waits until that has a text.
     #[track_caller]
-    pub fn says_times(&self, instance: &str, text: &str, times: usize) -> String {
+    pub fn says_after_a_reboot(&self, instance: &str, text: &str) -> String {
+        let reboot = self
+            .home
+            .ec2("RebootInstances", &[("InstanceId.1", instance)]);
+        reboot.done("a reboot");
+        self.console(instance, "new console", |console| !console.contains(text));
+        self.says(instance, text)
+    }
+
+    #[track_caller]
+    fn console(&self, instance: &str, wanted: &str, is_it: impl Fn(&str) -> bool) -> String {
         let begun = Instant::now();
         loop {
             let console = console(&self.home, instance);
-            if console.matches(text).count() >= times {
+            if is_it(&console) {
                 return console;
             }
             assert!(
                 begun.elapsed() < PATIENCE,
-                "{instance}: no {text:?}: {console}"
+                "{instance}: no {wanted}: {console}"
             );
             std::thread::sleep(Duration::from_millis(500));
         }

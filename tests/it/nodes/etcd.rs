@@ -70,23 +70,12 @@ fn a_successor_gets_the_data_of_its_predecessor() {
     let nothing = json!({ "Version": "2012-10-17", "Statement": [] });
     let place = &cluster.house.place;
     place.control("PUT", "policies/controller?account=publisher", nothing);
-    let reboot = cluster
-        .home
-        .ec2("RebootInstances", &[("InstanceId.1", &second)]);
-    reboot.done("a reboot");
-    let console = cluster.says_times(&second, "node: done", 2);
-    let found: Vec<&str> = console.split("node: found ").skip(1).collect();
+    let console = cluster.says_after_a_reboot(&second, "node: done");
+    assert!(console.contains("node: mounted ext4"), "{console}");
+    assert!(console.contains("node: found ip-"), "{console}");
     assert!(
-        found[1].starts_with("ip-") && found[0] != found[1],
+        !console.contains("Cannot look for the etcd volume"),
         "{console}"
-    );
-    let again = console
-        .rsplit("node: done")
-        .nth(1)
-        .expect("its second boot");
-    assert!(
-        !again.contains("Cannot look for the etcd volume"),
-        "{again}"
     );
     assert_eq!(cluster.holder(&volume), Some(second.clone()));
     cluster.terminate(&second);

@@ -72,12 +72,7 @@ fn a_worker_comes_up_in_the_end_and_again_with_full_disks() {
         .expect("a number");
     assert!(root > 3500, "{console}");
 
-    let reboot = cluster
-        .home
-        .ec2("RebootInstances", &[("InstanceId.1", &worker)]);
-    reboot.done("a reboot");
-    let console = cluster.says_times(&worker, "node: done", 2);
-    let again = console.split("node: done").nth(1).expect("its second boot");
+    let again = cluster.says_after_a_reboot(&worker, "node: done");
     assert!(again.contains("node: was ip-"), "{again}");
     assert!(again.contains("node: containers xfs"), "{again}");
     assert!(again.contains(&expected), "{again}");
