@@ -1,5 +1,8 @@
 //! A publisher with releases of different age.
 
+use std::path::PathBuf;
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::publish::house::{BUCKET, House, REGIONS, tag};
@@ -110,6 +113,24 @@ impl Cellar {
         client
             .ec2("ModifyImageAttribute", &params)
             .done("a permission");
+    }
+
+    /// Publishes an image in a run that is killed before it comes to an AMI; the image.
+    pub fn dead_run(&self, byte: u8) -> PathBuf {
+        let folder = self.house.image("dead", &[(u32::from(byte), byte)]);
+        let fault = json!({"operation": "RegisterImage", "action": "stall", "nth": 1});
+        let fault = self.house.place.fault(fault);
+        let run = self
+            .house
+            .program()
+            .args(["publish", folder.to_str().expect("a path"), "-q"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        assert_eq!(self.house.kill_at(run, fault), None);
+        self.no_faults();
+        folder
     }
 
     pub fn no_faults(&self) {

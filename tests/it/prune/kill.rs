@@ -1,7 +1,5 @@
 //! `prune --orphans --yes`, killed at each call and run again.
 
-use std::process::Stdio;
-
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -64,7 +62,8 @@ impl Scene {
             cellar,
         };
         scene.hide();
-        scene.leave_orphan();
+        scene.cellar.dead_run(9);
+        assert_eq!(scene.cellar.house.snapshots(PLACES[0]).len(), 6);
         scene.cellar.days(8);
         scene
     }
@@ -85,24 +84,6 @@ impl Scene {
         let key = format!("/{BUCKET}/releases/{}/manifest.json", self.back);
         let put = Call::new("PUT", &key).body(manifest.to_string());
         house.client(PLACES[0]).s3(&put).done("a manifest");
-    }
-
-    /// What a run leaves that is killed before it comes to an AMI.
-    fn leave_orphan(&self) {
-        let house = &self.cellar.house;
-        let folder = house.image("dead", &[(9, 9)]);
-        let fault = json!({"operation": "RegisterImage", "action": "stall", "nth": 1});
-        let fault = house.place.fault(fault);
-        let run = house
-            .program()
-            .args(["publish", folder.to_str().expect("a path"), "-q"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it starts");
-        assert_eq!(house.kill_at(run, fault), None);
-        self.cellar.no_faults();
-        assert_eq!(house.snapshots(PLACES[0]).len(), 6);
     }
 
     /// All of it is done, and nothing else.

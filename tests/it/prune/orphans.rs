@@ -1,7 +1,5 @@
 //! What dead runs left is removed past its end of life, and nothing else.
 
-use std::process::Stdio;
-
 use serde_json::json;
 
 use super::cellar::{Cellar, PLACES};
@@ -43,20 +41,7 @@ fn exists(cellar: &Cellar, key: &str) -> bool {
 fn dead_runs_are_swept_past_their_end_of_life() {
     let cellar = Cellar::new("");
     let published = cellar.release(1);
-    // A run that is killed before it comes to an AMI.
-    let folder = cellar.house.image("dead", &[(7, 7)]);
-    let fault = json!({"operation": "RegisterImage", "action": "stall", "nth": 1});
-    let fault = cellar.house.place.fault(fault);
-    let run = cellar
-        .house
-        .program()
-        .args(["publish", folder.to_str().expect("a path"), "-q"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    assert_eq!(cellar.house.kill_at(run, fault), None);
-    cellar.no_faults();
+    let folder = cellar.dead_run(7);
     let snapshots = || cellar.house.snapshots(PLACES[0]).len();
     assert_eq!(snapshots(), 2);
 
