@@ -1,9 +1,12 @@
 //! All profiles that can be named, and the merging of one's layers into a [`Profile`].
 
+use std::iter;
+
 use serde::Deserialize;
 use toml::de::DeTable;
 
 use super::error::{Mistake, ProfileError, nearest, toml_mistake};
+use super::kinds;
 use super::layer::Layer;
 use super::loaded::Loaded;
 use super::merge::{Leaf, Node, Origin, STRUCTURAL};
@@ -118,11 +121,13 @@ impl Library {
 
         let mut merged = Node::table();
         for loaded in &layers {
-            merged.merge(loaded.node()?);
-            for node in loaded.conditional(arch, plain.alpine, &firmware)? {
+            let conditional = loaded.conditional(arch, plain.alpine, &firmware)?;
+            for node in iter::once(loaded.node()?).chain(conditional) {
+                kinds::keep(&merged, &node)?;
                 merged.merge(node);
             }
         }
+        kinds::keep(&merged, &set)?;
         merged.merge(set);
         reject_idle_removals(&merged)?;
         let profile = self.typed(source, &merged, &layers)?;
@@ -185,7 +190,12 @@ impl Library {
             };
             let quoted = toml::Value::String(value.to_owned()).to_string();
             // As text first: 3.20 is a release, not the number 3.2.
-            let texts = [format!("{key} = {quoted}"), format!("{key} = {value}")];
+            let mut texts = [format!("{key} = {quoted}"), format!("{key} = {value}")];
+            if let Some(name) = key.strip_prefix("values.")
+                && !kinds::is_text(layers, name)
+            {
+                texts.reverse();
+            }
             let text = texts
                 .iter()
                 .find(|text| toml::from_str::<Layer>(text).is_ok());
@@ -231,7 +241,7 @@ pub(super) fn wrap(mistake: Mistake) -> ProfileError {
     ProfileError::Mistake(Box::new(mistake))
 }
 
-fn at(origin: &Origin, what: String) -> Mistake {
+pub(super) fn at(origin: &Origin, what: String) -> Mistake {
     Mistake {
         file: origin.file.to_string(),
         line: origin.line,

@@ -4,6 +4,7 @@
 //! gives a [`Profile`], in which every value is present and remembers where it was written.
 
 pub mod error;
+mod kinds;
 pub mod layer;
 mod library;
 mod loaded;

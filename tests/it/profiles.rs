@@ -213,6 +213,38 @@ fn mistakes_are_named_with_file_line_column_and_the_right_spelling() {
     );
 }
 
+/// A template takes the text "false" for true.
+#[test]
+fn a_value_keeps_its_kind() {
+    let set = |value: &str| {
+        let set = format!("containers_on_root={value}");
+        let shown = ["profile", "show", "kubezero-worker", "--output", "json"];
+        let shown = run(shown.into_iter().chain(["--set", &set])).done();
+        let shown: Value = serde_json::from_str(&shown).expect("JSON");
+        shown["profile"]["values"]["containers_on_root"].clone()
+    };
+    assert_eq!(set("true"), true);
+    assert_eq!(set("false"), false);
+
+    let dir = library(&[
+        (
+            "below.toml",
+            "description = \"x\"\n[values]\nmany = []\nready = true\n",
+        ),
+        (
+            "top.toml",
+            "description = \"x\"\ninclude = [\"base\", \"below\"]\n[values]\nmany = [\"a\"]\nready = \"false\"\n",
+        ),
+    ]);
+    let error = with(dir.path(), &["profile", "check", "top"]).failed(2);
+    assert!(
+        error.contains("top.toml:5:9: `values.ready` is text here"),
+        "{error}"
+    );
+    assert!(error.contains("it is true or false in "), "{error}");
+    assert!(error.contains("below.toml:4"), "{error}");
+}
+
 #[test]
 fn a_cycle_over_several_layers_is_an_error() {
     let dir = library(&[
@@ -248,6 +280,13 @@ fn what_is_asked_for_on_the_command_line_is_checked_too() {
     assert!(
         control.contains("values.ntp_server` holds a line break"),
         "{control}"
+    );
+    let kind = error(&["kubezero-worker", "--set", "containers_wait_seconds=soon"]);
+    assert!(
+        kind.contains(
+            "--set containers_wait_seconds=soon: `values.containers_wait_seconds` is text here"
+        ) && kind.contains("it is a number in built-in profiles/kubezero.toml:"),
+        "{kind}"
     );
     let idle = error(&["base", "--set", "checks.x.run= "]);
     assert!(idle.contains("`checks.x.run` is empty"), "{idle}");
