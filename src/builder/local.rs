@@ -364,6 +364,7 @@ impl Assembly<'_> {
             boot_packages: describe(boot),
             left_out: chosen.left_out.iter().map(ToString::to_string).collect(),
             checks: profile.checks.clone(),
+            test_volumes: profile.test.volumes.clone(),
         })
     }
 

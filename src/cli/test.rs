@@ -15,7 +15,7 @@ use crate::profile::Check as ProfileCheck;
 use crate::profile::ProfileSource;
 use crate::ui::{Failure, Status, Ui};
 use crate::vm::tested::{TEST, Tested};
-use crate::vm::{Check, Report, TestConfig, test_image};
+use crate::vm::{BlankVolume, Check, Report, TestConfig, test_image};
 
 /// Boot an image under QEMU and check it from inside.
 ///
@@ -57,6 +57,7 @@ struct Known {
     arch: Arch,
     firmware: Firmware,
     checks: Vec<Check>,
+    volumes: Vec<BlankVolume>,
 }
 
 impl TestArgs {
@@ -67,6 +68,7 @@ impl TestArgs {
         let mut test = TestConfig::new(image, known.arch, known.firmware, console, program()?);
         test.profile = known.profile;
         test.checks = known.checks;
+        test.volumes = known.volumes;
         test.memory_mib = self.memory;
         test.deadline = Duration::from_secs(self.deadline);
         let checks = test.checks.len();
@@ -148,21 +150,29 @@ impl TestArgs {
             Some(name) => Some(self.plan(config, name, manifest.as_ref())?),
             None => None,
         };
-        let (profile, checks, arch, firmware) = match (plan, manifest) {
+        let (profile, checks, volumes, arch, firmware) = match (plan, manifest) {
             // What the image is, its manifest knows best; what is checked, the profile says.
             (Some(plan), Some(built)) => (
                 plan.profile.name,
                 plan.profile.checks,
+                plan.profile.test.volumes,
                 built.arch,
                 built.firmware,
             ),
             (Some(plan), None) => (
                 plan.profile.name,
                 plan.profile.checks,
+                plan.profile.test.volumes,
                 plan.arch,
                 plan.firmware,
             ),
-            (None, Some(built)) => (built.profile, built.checks, built.arch, built.firmware),
+            (None, Some(built)) => (
+                built.profile,
+                built.checks,
+                built.test_volumes,
+                built.arch,
+                built.firmware,
+            ),
             (None, None) => {
                 let advice = "name the profile with --profile, whose checks are to be run";
                 let what = format!("{} has no manifest.json beside it", image.display());
@@ -184,6 +194,7 @@ impl TestArgs {
                 .or(firmware.first().copied())
                 .unwrap_or(Firmware::Uefi),
             checks: checks.into_iter().map(guest_check).collect(),
+            volumes: volumes.iter().map(Into::into).collect(),
         })
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::arch::Arch;
 use crate::aws::names::{KeyArn, Region, SnapshotId};
 use crate::blocks::{self, Scan};
-use crate::profile::{Check, Firmware};
+use crate::profile::{Check, Firmware, TestVolume};
 use crate::workdir::write_json;
 
 /// The name of the image's file.
@@ -59,6 +59,9 @@ pub struct Manifest {
     pub left_out: Vec<String>,
     /// The profile's checks, by name: what `test` runs in the guest.
     pub checks: BTreeMap<String, Check>,
+    /// Blank volumes that `test` gives the machine besides the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub test_volumes: Vec<TestVolume>,
 }
 
 /// The image file.

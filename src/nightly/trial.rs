@@ -44,6 +44,7 @@ pub(super) async fn boot(
         let mut test = TestConfig::new(folder.join(IMAGE), image.arch, *firmware, console, program);
         test.profile = Some(image.profile.clone());
         test.checks = checks(image);
+        test.volumes = image.test_volumes.iter().map(Into::into).collect();
         test.deadline = DEADLINE;
         tell(&format!(
             "booting it under {firmware}, then {} checks",

@@ -70,6 +70,8 @@ pub struct Layer {
     /// Checks that `test` runs inside the booted image, by name.
     #[serde(default)]
     pub checks: BTreeMap<String, CheckLayer>,
+    /// The machine that `test` boots the image in.
+    pub test: Option<TestLayer>,
     /// Layers that hold for one architecture, Alpine release or firmware only.
     #[serde(default)]
     pub when: Vec<When>,
@@ -207,6 +209,26 @@ pub struct CheckLayer {
     pub run: Option<String>,
     /// Seconds after which it has failed.
     pub timeout_seconds: Option<u64>,
+}
+
+/// The machine that `test` boots the image in.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestLayer {
+    /// Blank volumes that it has besides the image. One with the device of a lower layer's takes its
+    /// place.
+    #[serde(default)]
+    pub volumes: Vec<TestVolume>,
+}
+
+/// A blank volume of the machine that `test` boots the image in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestVolume {
+    /// The name that it is attached under, such as `"/dev/xvdb"`.
+    pub device: Word,
+    /// Its size, such as `"1GiB"`.
+    pub size: ByteSize,
 }
 
 /// A value for templates.

@@ -193,12 +193,12 @@ fn add(list: &mut Vec<(toml::Value, Origin)>, value: toml::Value, origin: Origin
             let text = text.strip_prefix('-').unwrap_or(text);
             toml::Value::String(text.strip_suffix('?').unwrap_or(text).to_owned())
         }
-        // Repositories: a tag names one, whatever its address.
-        toml::Value::Table(table) => match table.get("tag") {
-            Some(tag) => {
-                toml::Value::Table(toml::Table::from_iter([("tag".to_owned(), tag.clone())]))
+        // A repository is named by its tag, whatever its address; a test's volume by its device.
+        toml::Value::Table(table) => match ["tag", "device"].map(|key| (key, table.get(key))) {
+            [(key, Some(name)), _] | [_, (key, Some(name))] => {
+                toml::Value::Table(toml::Table::from_iter([(key.to_owned(), name.clone())]))
             }
-            None => value.clone(),
+            _ => value.clone(),
         },
         other => other.clone(),
     };
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_names_one_repository() {
+    fn a_tag_names_one_repository_and_a_device_one_volume() {
         let mut base =
             node(r#"repositories = ["main", { url = "theirs", tag = "t" }, { url = "untagged" }]"#);
         base.merge(node(
@@ -297,6 +297,11 @@ mod tests {
             r#"repositories = ["main", { url = "ours", tag = "t" }, { url = "untagged" }, { url = "another", tag = "u" }]"#,
         )
         .expect("TOML");
+        assert_eq!(base.to_value(), toml::Value::Table(expected));
+        let mut base = node(r#"test.volumes = [{ device = "/dev/sdb", size = "1GiB" }]"#);
+        let upper = r#"test.volumes = [{ device = "/dev/sdb", size = "2GiB" }, { device = "/dev/sdp", size = "1GiB" }]"#;
+        base.merge(node(upper));
+        let expected: toml::Table = toml::from_str(upper).expect("TOML");
         assert_eq!(base.to_value(), toml::Value::Table(expected));
     }
 

@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use error::ProfileError;
-pub use layer::{Firmware, InitramfsPolicy, RepositoryEntry, RepositoryUrl, Runlevel, Scalar};
+pub use layer::{
+    Firmware, InitramfsPolicy, RepositoryEntry, RepositoryUrl, Runlevel, Scalar, TestVolume,
+};
 pub use library::{Library, Listed, Resolved};
 pub use value::{AlpineRelease, ByteSize, Entry, EntryMode, Name, ShellPath, Word};
 
@@ -91,6 +93,9 @@ pub struct Profile {
     /// Checks by name.
     #[serde(default)]
     pub checks: BTreeMap<String, Check>,
+    /// The machine that `test` boots the image in.
+    #[serde(default)]
+    pub test: Test,
 }
 
 /// Kernel and early boot.
@@ -149,6 +154,15 @@ pub struct Check {
     /// Seconds after which it has failed.
     #[serde(default = "default_timeout")]
     pub timeout_seconds: u64,
+}
+
+/// The machine that `test` boots the image in.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Test {
+    /// Blank volumes that it has besides the image.
+    #[serde(default)]
+    pub volumes: Vec<TestVolume>,
 }
 
 fn default_timeout() -> u64 {
@@ -214,6 +228,13 @@ impl Profile {
                 "`values.{name}` holds a line break or another control character"
             ));
         }
+        let volumes = &self.test.volumes;
+        if let Some(volume) = volumes.iter().find(|one| !is_device_name(&one.device)) {
+            return Err(format!(
+                "`test.volumes`: `{}` is no device that EC2 attaches: write such as `/dev/xvdb`",
+                volume.device
+            ));
+        }
         // ext4 holds 16 bytes (struct ext4_super_block, s_volume_name).
         if self.disk.label.is_empty() || self.disk.label.len() > 16 {
             return refuse("`disk.label` must have 1 to 16 bytes");
@@ -231,4 +252,15 @@ impl Profile {
             .iter()
             .any(|entry| matches!(entry, RepositoryEntry::Name(_)))
     }
+}
+
+/// Names for volumes beside the root's, of those that EC2 recommends.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/device_naming.html>
+fn is_device_name(name: &str) -> bool {
+    let letters = name
+        .strip_prefix("/dev/sd")
+        .or_else(|| name.strip_prefix("/dev/xvd"));
+    letters.is_some_and(|letters| {
+        (1..=2).contains(&letters.len()) && letters.bytes().all(|one| one.is_ascii_lowercase())
+    })
 }

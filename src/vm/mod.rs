@@ -23,6 +23,7 @@
 pub mod accel;
 pub mod answers;
 pub mod attempts;
+pub mod blank;
 pub mod command;
 pub mod console;
 pub mod firmware;
@@ -41,6 +42,7 @@ pub mod tested;
 pub mod trial;
 
 pub use accel::Accel;
+pub use blank::BlankVolume;
 pub use command::DirectKernel;
 pub use firmware::Firmware;
 pub use guest::Check;

@@ -1,6 +1,5 @@
 //! Boots an image, has it check itself, and says how it went.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use tokio::net::UnixStream;
 use super::accel::{self, Accel, AccelError};
 use super::answers::{Answers, Garbled, Lines, Progress};
 use super::attempts::attempts;
+use super::blank::{self, BlankVolume};
 use super::command::{
     DirectKernel, GATEWAY, GUEST_ADDRESS, GUEST_MAC, MachineConfig, MetadataLink, report_device,
 };
@@ -61,6 +61,8 @@ pub struct TestConfig {
     pub accel: Option<Accel>,
     /// What is checked inside.
     pub checks: Vec<Check>,
+    /// Blank volumes that the machine has besides the image, as if it had been launched with them.
+    pub volumes: Vec<BlankVolume>,
     /// The time for all of it, from power-on to power-off.
     pub deadline: Duration,
     /// Where the console is written: a file that is made or replaced, and stays.
@@ -90,6 +92,7 @@ impl TestConfig {
             cpus: machine.cpus,
             accel: None,
             checks: Vec::new(),
+            volumes: Vec::new(),
             deadline: Duration::from_secs(300),
             console_log,
             relay,
@@ -239,6 +242,8 @@ async fn test_it(config: &TestConfig) -> Result<Report, VmError> {
         .map_err(|source| host("listen on the socket", &socket, source))?;
     let deadline = tokio::time::Instant::now() + config.deadline;
     let mut wanted = machine_config(config, socket);
+    wanted.volumes = blank::attached(&config.volumes, folder.path())
+        .map_err(|source| host("make a volume in", folder.path(), source))?;
     let capture = folder.path().join("network");
     wanted.capture = Some(capture.clone());
     let mut machine = Machine::start(&wanted, accel, folder.path(), &config.console_log).await?;
@@ -485,6 +490,6 @@ fn instance(config: &TestConfig) -> InstanceMetadata {
         }),
         user_data: Some(user_data.into_bytes()),
         tags: None,
-        more: BTreeMap::new(),
+        more: blank::mappings(&config.volumes),
     }
 }

@@ -125,6 +125,8 @@ fn the_base_image_is_reproducible_and_sound_and_boots_under_bios_and_uefi() {
             ["chronyd", "instance-metadata", "monit", "sshd", "user-data"]
         );
         assert!(services(&report, "boot").contains(&"syslog".to_owned()));
+        // Nothing is needed at boot but what every host of EC2's has.
+        assert_eq!(report["connection_attempts"], serde_json::json!([]));
         assert!(
             report["os"]
                 .as_str()

@@ -19,7 +19,7 @@ use crate::aws::{AwsError, InstanceId, SnapshotId, VolumeId};
 use crate::builder::draft::Draft;
 use crate::builder::packages::of_checksums;
 use crate::image::manifest::{BuiltSnapshot, IMAGE, Manifest, SCHEMA};
-use crate::profile::Check;
+use crate::profile::{Check, TestVolume};
 
 /// An instance that is done switches itself off; one that does not within this is told to.
 const OFF_WITHIN: std::time::Duration = std::time::Duration::from_secs(120);
@@ -70,6 +70,13 @@ impl Finish<'_> {
         let checks = |checks: &BTreeMap<String, Check>| {
             serde_json::to_string(checks).expect("checks have a JSON form")
         };
+        let volumes = |volumes: &[TestVolume]| {
+            let all = volumes.iter();
+            let all: Vec<_> = all
+                .map(|one| format!("{} {}", one.device, one.size))
+                .collect();
+            all.join(", ")
+        };
         let said = |value: &dyn ToString| value.to_string();
         let pairs = [
             ("format", said(&manifest.schema), said(&SCHEMA)),
@@ -93,6 +100,11 @@ impl Finish<'_> {
                 firmware(&plan.firmware),
             ),
             ("checks", checks(&manifest.checks), checks(&profile.checks)),
+            (
+                "volumes of tests",
+                volumes(&manifest.test_volumes),
+                volumes(&profile.test.volumes),
+            ),
             ("file", said(&manifest.image.file), said(&IMAGE)),
             (
                 "size",

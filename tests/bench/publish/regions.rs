@@ -107,6 +107,7 @@ fn build_folder(folder: &Path, image: &Path) -> std::path::PathBuf {
         boot_packages: Vec::new(),
         left_out: Vec::new(),
         checks: BTreeMap::new(),
+        test_volumes: Vec::new(),
     };
     manifest.write(&build).expect("written");
     build

@@ -103,6 +103,7 @@ fn wanted() -> Manifest {
         version: plan.profile.version.to_string(),
         firmware: plan.firmware.clone(),
         checks: plan.profile.checks.clone(),
+        test_volumes: plan.profile.test.volumes.clone(),
         ..manifest(&blocks::scan(&file).expect("read"))
     }
 }

@@ -95,8 +95,13 @@ impl Cluster {
 
     /// A volume of 1 GiB in the nodes' zone, made of a snapshot where one is given.
     pub fn volume(&self, snapshot: Option<&str>, tags: &[(&str, &str)]) -> String {
+        self.volume_in(ZONE, snapshot, tags)
+    }
+
+    /// The same, in any zone.
+    pub fn volume_in(&self, zone: &str, snapshot: Option<&str>, tags: &[(&str, &str)]) -> String {
         let mut params = vec![
-            ("AvailabilityZone".to_owned(), ZONE.to_owned()),
+            ("AvailabilityZone".to_owned(), zone.to_owned()),
             ("Size".to_owned(), "1".to_owned()),
             ("VolumeType".to_owned(), "gp3".to_owned()),
         ];
@@ -148,6 +153,16 @@ impl Cluster {
                 "{instance}: no {wanted}: {console}"
             );
             std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// Waits until no instance has a volume.
+    #[track_caller]
+    pub fn is_let_go(&self, volume: &str) {
+        let begun = Instant::now();
+        while let Some(holder) = self.holder(volume) {
+            assert!(begun.elapsed() < PATIENCE, "{holder} keeps {volume}");
+            std::thread::sleep(Duration::from_millis(200));
         }
     }
 

@@ -39,8 +39,9 @@ fn controllers(lines: &str) -> Cluster {
 fn a_successor_gets_the_data_of_its_predecessor() {
     let cluster = controllers("values.containers_on_root = true\n");
     let volume = cluster.volume(None, &TAGS);
-    // The same in another zone, of another cluster, and for something else: none of them is meant.
+    // The same in another zone, for something else, and of another cluster: none of them is meant.
     let others = [
+        cluster.volume_in("us-east-1b", None, &TAGS),
         cluster.volume(None, &[TAGS[0], ("kubezero:volume", "backup")]),
         cluster.volume(None, &[("kubezero:cluster", "green"), TAGS[1]]),
     ];
@@ -56,8 +57,11 @@ fn a_successor_gets_the_data_of_its_predecessor() {
     let second = cluster.launch(LOOK, &[]);
     let waits = format!("is still attached to {first}");
     cluster.says(&second, &waits);
-    // Who waits can be told to go down, and waits again.
-    cluster.says_after_a_reboot(&second, &waits);
+    // Who waits can be told to go down, in order: the journal of its root has nothing to be done again,
+    // as it would have after the power was cut.
+    let console = cluster.says_after_a_reboot(&second, &waits);
+    assert!(console.contains("EXT4-fs (nvme0n1"), "{console}");
+    assert!(!console.contains("recovery complete"), "{console}");
     assert_eq!(cluster.holder(&volume), Some(first.clone()));
     cluster.terminate(&first);
     let console = cluster.says(&second, "node: done");
@@ -105,11 +109,10 @@ fn a_foreign_volume_is_refused_untouched() {
         "{console}"
     );
     let kubelet = console.split("node: kubelet ").nth(1).expect("a status");
+    let kubelet = kubelet.lines().next().expect("a status");
     assert!(kubelet.contains("stopped"), "{console}");
     cluster.terminate(&controller);
-    while cluster.holder(&volume).is_some() {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-    }
+    cluster.is_let_go(&volume);
     let params = [("VolumeId", volume.as_str())];
     let after = cluster
         .home

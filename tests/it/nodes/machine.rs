@@ -1,4 +1,4 @@
-//! A worker boots: its own checks run crun, conmon and CNI plugins for real, and the stand-ins for CRI-O
+//! Nodes boot: their own checks run crun, conmon and CNI plugins for real, and the stand-ins for CRI-O
 //! and kubelet tell how they were started.
 
 use std::fs;
@@ -60,22 +60,31 @@ grep -Fqx -e --cgroup-driver=cgroupfs kubelet/1/argv || fail "the image's flags 
 
 #[test]
 fn a_worker_boots_with_real_containers_and_starts_crio_and_kubelet_as_they_need() {
+    passes("kubezero-worker", &[]);
+}
+
+#[test]
+fn a_controller_boots_with_etcds_volume() {
+    passes("kubezero-controller", &["etcd-data-lies-on-its-own-volume"]);
+}
+
+/// Builds a profile with the stand-ins of the demo mirror, and has it tested as it ships otherwise.
+#[track_caller]
+fn passes(profile: &str, more: &[&str]) {
     let dir = tempfile::tempdir().expect("a folder");
     let mirror = demo_mirror();
     fs::create_dir(dir.path().join("profiles")).expect("a folder");
     let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
-    let profile = format!(
-        "description = \"A worker of stand-ins\"\n\
-         include = [\"kubezero-worker\"]\n\
+    let mine = format!(
+        "description = \"A node of stand-ins\"\n\
+         include = [\"{profile}\"]\n\
          repositories = [{{ url = \"{}\", tag = \"kubezero\" }}]\n\
-         values.containers_on_root = true\n\
-         values.containers_wait_seconds = 1\n\
          [checks.stand-ins-were-started-as-the-real-ones-need-it]\n\
          timeout_seconds = 120\n\
          run = '''{RECORDS}'''\n",
         text(&mirror.join("v3.15/kubezero")),
     );
-    fs::write(dir.path().join("profiles/mine.toml"), profile).expect("a profile");
+    fs::write(dir.path().join("profiles/mine.toml"), mine).expect("a profile");
     let config = dir.path().join("c.toml");
     fs::write(&config, "[paths]\nprofiles = [\"profiles\"]\n").expect("a file");
     let out = dir.path().join("out");
@@ -125,14 +134,15 @@ fn a_worker_boots_with_real_containers_and_starts_crio_and_kubelet_as_they_need(
         let found = checks.iter().find(|one| one["name"] == name);
         found.is_some_and(|one| one["passed"] == true)
     };
-    for name in [
+    let names = [
         "cgroups-are-unified",
         "cni-plugins-connect-a-network-namespace",
         "conmon-keeps-words-and-end-of-a-container",
         "crun-runs-a-container-in-its-memory-limit",
         "nothing-listens-but-what-is-declared",
         "stand-ins-were-started-as-the-real-ones-need-it",
-    ] {
+    ];
+    for name in names.iter().chain(more) {
         assert!(passed(name), "{name}: {report:#}");
     }
 }

@@ -1,8 +1,6 @@
 //! A worker whose volume comes late, whose metadata service is away for a while, and whose disks are
 //! full.
 
-use std::time::Duration;
-
 use super::cluster::Cluster;
 use crate::sandbox::client::Expect as _;
 
@@ -16,7 +14,6 @@ say "containers $(awk '$2 == "/var/lib/containers" { print $3 }' /proc/mounts)"
 say "kubelet $(stat -c %m /var/lib/containers/kubelet) $(tr '\n' ' ' </run/stand-ins/kubelet/1/argv)"
 say "root $(df -Pm / | awk 'NR == 2 { print $2 }') MiB"
 say "failed $(rc-status --crashed | wc -l)"
-say "yaml $(stat -c '%a' /etc/kubernetes/kubezero.yaml 2>&1)"
 say "was $(cat /var/lib/containers/was 2>/dev/null)"
 hostname >/var/lib/containers/was
 # 200 KiB are left on the root, and nothing on the other disk.
@@ -54,7 +51,7 @@ fn a_worker_comes_up_in_the_end_and_again_with_full_disks() {
     ];
     cluster.home.ec2("AttachVolume", &attach).done("attached");
     cluster.says(&worker, "/dev/xvdb came after");
-    std::thread::sleep(Duration::from_secs(10));
+    cluster.says(&worker, "Reading this node's identity");
     let enable = [("InstanceId", worker.as_str()), ("HttpEndpoint", "enabled")];
     let enabled = cluster.home.ec2("ModifyInstanceMetadataOptions", &enable);
     enabled.done("metadata");
@@ -63,18 +60,28 @@ fn a_worker_comes_up_in_the_end_and_again_with_full_disks() {
     assert!(console.contains("node: containers xfs"), "{console}");
     let expected = format!("--provider-id=aws:///us-east-1a/{worker}");
     assert!(console.contains(&expected), "{console}");
-    let root = console.split("node: root ").nth(1).expect("a size");
-    let root: u32 = root
-        .split(' ')
-        .next()
-        .expect("MiB")
-        .parse()
-        .expect("a number");
-    assert!(root > 3500, "{console}");
+    assert!(told(&console, "root")[0] > 3500, "{console}");
+    assert_eq!(told(&console, "failed"), [0], "{console}");
+    let full = |console: &str| told(console, "room").iter().all(|left| *left < 1000);
+    assert!(full(&console), "{console}");
 
     let again = cluster.says_after_a_reboot(&worker, "node: done");
+    // What it boots with again is in /var/lib/containers, which is full, as the root is.
     assert!(again.contains("node: was ip-"), "{again}");
+    assert_eq!(told(&again, "failed"), [0], "{again}");
+    assert!(full(&again), "{again}");
     assert!(again.contains("node: containers xfs"), "{again}");
     assert!(again.contains(&expected), "{again}");
     cluster.terminate(&worker);
+}
+
+/// The numbers of a line that the node has said.
+#[track_caller]
+fn told(console: &str, what: &str) -> Vec<u32> {
+    let mut lines = console.lines();
+    let line = lines.find_map(|line| line.strip_prefix(&format!("node: {what} ")));
+    let words = line
+        .unwrap_or_else(|| panic!("no {what}: {console}"))
+        .split_whitespace();
+    words.filter_map(|word| word.parse().ok()).collect()
 }

@@ -400,5 +400,6 @@ pub fn manifest(scan: &Scan) -> Manifest {
         boot_packages: Vec::new(),
         left_out: Vec::new(),
         checks: BTreeMap::new(),
+        test_volumes: Vec::new(),
     }
 }
