@@ -84,6 +84,12 @@ says "CRI-O and kubelet do not start"
 is "$(cut -d. -f1 "$root/harness/uptime")" 1060
 not_mounted "$folder"
 
+it "waits no longer when the machine goes down"
+at 5 "mkdir -p /run/openrc/rc.stopping"
+refuses containers-volume
+says "The machine goes down"
+is "$(cut -d. -f1 "$root/harness/uptime")" 1005
+
 it "does not wait where none is expected"
 set_conf containers-volume device=
 refuses containers-volume
@@ -195,6 +201,46 @@ END
     reboot
     starts containers-volume
     is "$(cat "$root$folder/file")" kept
+done
+
+# A pod can write what it likes to as much of the volume as there is.
+it "takes no file for the mark of an unfinished volume"
+mark=$(sed -n 's/^volume_mark="\(.*\)"$/\1/p' "$overlays/kubezero/root/usr/libexec/alpine-ami/volume.sh")
+[ -n "$mark" ] || fail "there is no mark"
+for kind in ext4:64 xfs:400; do
+    for grown in no yes; do
+        new_root
+        a_volume "${kind#*:}"
+        set_conf containers-volume "file_system=${kind%:*}"
+        starts ebs-links
+        starts containers-volume
+        if [ "$grown" = yes ]; then
+            # Somebody makes the file system as large as the volume.
+            case $kind in
+            ext4:*)
+                service containers-volume stop || fail "it does not stop"
+                e2fsck -fp "/dev/loop$minor" >/dev/null || fail "it is damaged"
+                resize2fs "/dev/loop$minor" >/dev/null 2>&1 || fail "it does not grow"
+                starts containers-volume
+                ;;
+            xfs:*) in_root xfs_growfs "$folder" >/dev/null || fail "it does not grow" ;;
+            esac
+        fi
+        awk -v mark="$mark" 'BEGIN { while (n++ < 512) line = line "\1"
+            record = mark substr(line, 1, 512 - length(mark)); for (n = 0; n < 2048; n++) printf "%s", record }' |
+            tr '\1' '\0' >"$work/records"
+        while cat "$work/records" 2>/dev/null; do :; done >"$root$folder/file" 2>/dev/null || true
+        sync
+        reboot
+        if [ "$grown" = yes ]; then
+            # Where files have grown to by now, if the file system let them.
+            head -c 512 "$work/records" |
+                dd of="/dev/loop$minor" bs=512 seek=$((${kind#*:} * 2048 - 1024)) conv=notrunc,fsync 2>/dev/null
+        fi
+        starts containers-volume
+        says_not Formatting
+        [ -s "$root$folder/file" ] || fail "the file is lost"
+    done
 done
 
 it "does not use a volume that it would format again at the next boot"

@@ -297,6 +297,79 @@ describes "$(volume available "" "" true)"
 refused
 is "$(actions)" "DescribeVolumes "
 
+it "takes the volume that came with the instance, without asking EC2"
+a_controller
+imds meta-data/block-device-mapping/ 'ami
+ebs1
+ebs2
+root'
+imds meta-data/block-device-mapping/ebs1 sdb
+imds meta-data/block-device-mapping/ebs2 sdp
+new_disk nvme1n1 64 vol0bbb
+attached_as nvme1n1 sdb
+new_disk nvme2n1 64 vol0aaa
+attached_as nvme2n1 /dev/sdp
+starts ebs-links
+starts etcd-volume
+mounted "$folder" nvme2n1
+is "$(actions)" ""
+
+it "asks EC2 where another volume came with the instance, or the right one is not there"
+for name in sdb sdp; do
+    new_root
+    a_controller
+    imds meta-data/block-device-mapping/ ebs1
+    imds meta-data/block-device-mapping/ebs1 "$name"
+    a_zone
+    starts etcd-volume
+    is "$(actions)" "DescribeVolumes AttachVolume DescribeVolumes DescribeVolumes "
+done
+
+it "asks for no cluster whose name is a pattern"
+for name in 'pro*' 'pro?' 'a\b'; do
+    new_root
+    a_controller
+    imds meta-data/tags/instance/kubezero:cluster "$name"
+    refuses etcd-volume
+    says "REFUSED: the cluster's name $name"
+    is "$(actions)" ""
+done
+new_root
+a_controller
+set_conf etcd-volume 'volume_tag=kubezero:volume=*'
+refuses etcd-volume
+says "REFUSED: the tag kubezero:cluster kubezero:volume=*"
+is "$(actions)" ""
+
+it "says that EC2 takes an attachment back"
+a_controller
+set_conf etcd-volume patience_seconds=50
+describes "$(volume available)"
+attaches
+refuses etcd-volume
+is "$(printf '%s\n' "$log" | grep -c 'Attaching vol-0aaa')" 1
+is "$(printf '%s\n' "$log" | grep -c '^ . EC2 did not keep vol-0aaa attached.*kms:CreateGrant')" 1
+
+it "says a refusal once, whose encoded part is another each time"
+a_controller
+set_conf etcd-volume patience_seconds=50
+for part in one two three; do
+    answer DescribeVolumes 403 <<END
+<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized. Encoded authorization failure message: $part</Message></Error></Errors></Response>
+END
+done
+refuses etcd-volume
+is "$(printf '%s\n' "$log" | grep -c '^ . Cannot look.*trying again')" 1
+says "Cannot look for the etcd volume (DescribeVolumes: UnauthorizedOperation You are not authorized.): trying again"
+
+it "waits no longer when the machine goes down"
+a_controller
+describes "$(volume in-use $other attached)"
+at 30 "mkdir -p /run/openrc/rc.stopping"
+refuses etcd-volume
+says "The machine goes down"
+is "$(cut -d. -f1 "$root/harness/uptime")" 1030
+
 it "refuses to choose between two volumes"
 a_controller
 new_disk nvme1n1 64 vol0aaa

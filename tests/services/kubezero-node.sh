@@ -32,6 +32,19 @@ echo 2 >"$root/harness/imds-fails"
 starts kubezero-node
 [ -s "$root/$env_file" ] || fail "no identity"
 
+it "waits for a metadata service that goes away after its first answer"
+an_instance
+echo 8 >"$root/harness/imds-fails-after-token"
+starts kubezero-node
+[ -s "$root/$env_file" ] || fail "no identity"
+
+it "asks no longer when the machine goes down"
+an_instance
+echo 1000 >"$root/harness/imds-fails"
+at 4 "mkdir -p /run/openrc/rc.stopping"
+refuses kubezero-node
+is "$(cut -d. -f1 "$root/harness/uptime")" 1004
+
 it "does not start without the metadata service, nor with an old identity"
 an_instance
 set_conf kubezero-node metadata_tries=1

@@ -9,9 +9,11 @@
 # Formatting may be cut off: by a kill, or the end of the machine. A half-made file system looks like
 # anything, so a mark is written to the blank volume first and taken away last, before it is mounted
 # for the first time. A volume with the mark was never used, and is formatted again, whoever finds it.
+# What a file holds must not be taken for the mark: file systems are made to end before it, and one
+# that was made to reach over it later, by whoever grew the volume, is never unfinished.
 
-# 512 KiB before the end: mkfs.ext4 and mkfs.xfs write there neither file system nor zeros (xfs clears
-# the last 128 KiB). They would discard it with all the rest: see volume_mkfs.
+# 512 KiB before the end, in the last MiB, which no file system has that is made here. mkfs would
+# discard it with all the rest: see volume_mkfs.
 volume_mark="alpine-ami: this volume is being formatted and was never mounted"
 volume_mark_sectors=1024
 
@@ -53,6 +55,13 @@ uptime_seconds() {
     cut -d. -f1 /proc/uptime
 }
 
+# Whether the machine goes down. OpenRC stops nothing that a starting service needs until that is
+# started or has failed, so that whoever waits must look.
+goes_down() {
+    [ -e /run/openrc/rc.stopping ] || return 1
+    einfo "The machine goes down: waiting no longer"
+}
+
 # block_field DEVICE FIELD: what the kernel knows of a block device: `size` in sectors of 512 bytes,
 # or `dev`, its numbers.
 block_field() {
@@ -81,6 +90,31 @@ volume_is_marked() {
     [ "$(volume_read "$1" $(($2 - volume_mark_sectors)) 1 | tr -d '\0')" = "$volume_mark" ]
 }
 
+# volume_file_system_sectors DEVICE: how many sectors the ext4 or xfs has whose superblock is there, by
+# the kernel's headers (struct ext4_super_block, xfs_dsb); 0 where there is none.
+volume_file_system_sectors() {
+    volume_read "$1" 0 4 | od -A n -v -t u1 | awk '
+        { for (i = 1; i <= NF; i++) byte[n++] = $i }
+        function big(at, count,   sum) { while (count--) sum = sum * 256 + byte[at++]; return sum + 0 }
+        function little(at, count,   sum) { while (count--) sum = sum * 256 + byte[at + count]; return sum + 0 }
+        END {
+            # XFSB; the block size, and their number.
+            if (big(0, 4) == 1481003842) sectors = big(8, 8) * (big(4, 4) / 512)
+            # 0xef53; the number of blocks in two halves, and how often a KiB is doubled for a block.
+            else if (little(1080, 2) == 61267 && little(1048, 4) <= 6) {
+                sectors = (little(1028, 4) + little(1360, 4) * 4294967296) * 2
+                for (doublings = little(1048, 4); doublings > 0; doublings--) sectors *= 2
+            }
+            printf "%.0f\n", sectors
+        }'
+}
+
+# volume_is_unfinished DEVICE SECTORS
+volume_is_unfinished() {
+    volume_is_marked "$1" "$2" &&
+        [ "$(volume_file_system_sectors "$1")" -le $(($2 - volume_mib_sectors)) ]
+}
+
 # volume_write_mark DEVICE SECTORS: the mark comes from standard input and is on the disk on return.
 volume_write_mark() {
     dd of="$1" bs=512 seek=$(($2 - volume_mark_sectors)) count=1 conv=notrunc,fsync 2>/dev/null
@@ -101,7 +135,7 @@ volume_kind() {
         echo "is not there, or is smaller than $((volume_least_sectors / volume_mib_sectors)) MiB"
         return
     fi
-    if volume_is_marked "$1" "$size"; then
+    if volume_is_unfinished "$1" "$size"; then
         echo unfinished
         return
     fi
@@ -137,11 +171,14 @@ volume_kind_found() {
     fi
 }
 
-# volume_mkfs DEVICE TYPE LABEL: without discarding, which would take the mark away before the rest.
+# volume_mkfs DEVICE TYPE LABEL SECTORS: without discarding, which would take the mark away before the
+# rest, and without the last MiB, where the mark is. Blocks are of 4 KiB.
 volume_mkfs() {
+    kib=$((($4 - volume_mib_sectors) / 2))
+    kib=$((kib - kib % 4))
     case $2 in
-    ext4) mkfs.ext4 -q -F -E nodiscard -L "$3" "$1" ;;
-    xfs) mkfs.xfs -q -f -K -L "$3" "$1" ;;
+    ext4) mkfs.ext4 -q -F -b 4096 -E nodiscard -L "$3" "$1" "${kib}k" ;;
+    xfs) mkfs.xfs -q -f -K -b size=4096 -d "size=${kib}k" -L "$3" "$1" ;;
     *)
         eerror "$2 is no file system that is made here: ext4 and xfs are"
         return 1
@@ -153,7 +190,7 @@ volume_mkfs() {
 volume_format() {
     size=$(block_field "$1" size) || return 1
     printf '%s' "$volume_mark" | volume_write_mark "$1" "$size" || return 1
-    volume_mkfs "$@" || return 1
+    volume_mkfs "$@" "$size" || return 1
     sync
     # Never over what mkfs may have put there after all.
     if volume_is_marked "$1" "$size"; then
