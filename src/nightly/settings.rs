@@ -13,7 +13,7 @@ const MOST_AT_ONCE: usize = 4;
 ///
 /// ```toml
 /// [nightly]
-/// profiles = ["base", "kubezero"]
+/// profiles = ["base", "kubezero-worker"]
 /// archs = ["x86_64", "aarch64"]          # this machine's where none are named
 /// on = "ec2"                             # or "local"
 /// jobs = 2                               # images at once

@@ -317,7 +317,8 @@ mod tests {
         for (name, arch) in [
             ("base", Arch::X86_64),
             ("base", Arch::Aarch64),
-            ("kubezero", Arch::X86_64),
+            ("kubezero-worker", Arch::X86_64),
+            ("kubezero-controller", Arch::Aarch64),
         ] {
             let source = ProfileSource {
                 arch: Some(arch),

@@ -37,7 +37,8 @@ pub struct Layer {
     pub firmware: Option<Vec<Firmware>>,
     /// Alpine mirrors, the first that answers is taken. Replaces what lower layers say.
     pub mirrors: Option<Vec<Word>>,
-    /// Repositories: a name below each mirror's release, such as `"main"`, or a table.
+    /// Repositories: a name below each mirror's release, such as `"main"`, or a table. A table with
+    /// the tag of a lower layer's takes its place.
     #[serde(default)]
     pub repositories: Vec<RepositoryEntry>,
     /// Trusted keys: folders below `keys/` of the profiles.

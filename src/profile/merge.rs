@@ -193,6 +193,13 @@ fn add(list: &mut Vec<(toml::Value, Origin)>, value: toml::Value, origin: Origin
             let text = text.strip_prefix('-').unwrap_or(text);
             toml::Value::String(text.strip_suffix('?').unwrap_or(text).to_owned())
         }
+        // Repositories: a tag names one, whatever its address.
+        toml::Value::Table(table) => match table.get("tag") {
+            Some(tag) => {
+                toml::Value::Table(toml::Table::from_iter([("tag".to_owned(), tag.clone())]))
+            }
+            None => value.clone(),
+        },
         other => other.clone(),
     };
     let removed = |value: &toml::Value| value.as_str().is_some_and(|text| text.starts_with('-'));
@@ -277,6 +284,20 @@ mod tests {
             merged(lower, r#"packages = ["d", "-b", "c"]"#),
             r#"{ packages = ["a", "c", "d"] }"#
         );
+    }
+
+    #[test]
+    fn a_tag_names_one_repository() {
+        let mut base =
+            node(r#"repositories = ["main", { url = "theirs", tag = "t" }, { url = "untagged" }]"#);
+        base.merge(node(
+            r#"repositories = [{ url = "ours", tag = "t" }, { url = "another", tag = "u" }]"#,
+        ));
+        let expected: toml::Table = toml::from_str(
+            r#"repositories = ["main", { url = "ours", tag = "t" }, { url = "untagged" }, { url = "another", tag = "u" }]"#,
+        )
+        .expect("TOML");
+        assert_eq!(base.to_value(), toml::Value::Table(expected));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 /// The version of the protocol that guest.sh speaks.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// What each line of ours begins with.
 const WORD: &str = "alpine-ami ";
 /// Base64 of the 4 KiB of a check's output, and room for the other fields.
@@ -70,6 +70,10 @@ pub struct Answers {
     pub memory_used: u64,
     /// Memory that programs could still have.
     pub memory_available: u64,
+    /// Of the memory in use, what the kernel says is its own.
+    pub memory_kernel: u64,
+    /// Of the memory in use, programs' own: pages that no file is behind.
+    pub memory_programs: u64,
     /// Size of the root file system.
     pub root_size: u64,
     /// Used of it.
@@ -137,6 +141,8 @@ impl Answers {
                 self.memory_total = fields.number()?;
                 self.memory_used = fields.number()?;
                 self.memory_available = fields.number()?;
+                self.memory_kernel = fields.number()?;
+                self.memory_programs = fields.number()?;
             }
             "root" => {
                 self.root_size = fields.number()?;
@@ -260,9 +266,9 @@ mod tests {
     fn a_whole_report() {
         let (answers, progress) = read(concat!(
             "noise before\n",
-            "[   5.1] alpine-ami begin 1 5.20\r\n",
+            "[   5.1] alpine-ami begin 2 5.20\r\n",
             "alpine-ami ready yes 6.02\n",
-            "alpine-ami memory 500000 12000 480000\n",
+            "alpine-ami memory 500000 12000 480000 7000 3000\n",
             "alpine-ami root 2000000 100000 1900000\n",
             "alpine-ami kernel Ni4xLjA=\n",
             "alpine-ami os -\n",
@@ -279,6 +285,10 @@ mod tests {
         assert_eq!(answers.ready_seconds, Some(6.02));
         assert!(answers.complete);
         assert_eq!(answers.memory_used, 12000);
+        assert_eq!(
+            (answers.memory_kernel, answers.memory_programs),
+            (7000, 3000)
+        );
         assert_eq!(answers.root_free, 1_900_000);
         assert_eq!(
             (answers.kernel.as_str(), answers.os.as_str()),
@@ -302,10 +312,10 @@ mod tests {
     fn garbled_lines() {
         for (line, problem) in [
             (
-                "alpine-ami begin 2 1.0\n",
+                "alpine-ami begin 1 1.0\n",
                 "another version of the protocol",
             ),
-            ("alpine-ami memory 1 2\n", "a field is missing"),
+            ("alpine-ami memory 1 2 3\n", "a field is missing"),
             ("alpine-ami memory 1 2 x\n", "a field is no number"),
             ("alpine-ami ready yes NaN\n", "a field is no number"),
             ("alpine-ami kernel %%\n", "a field is no base64"),

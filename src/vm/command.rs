@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::accel::Accel;
 use super::firmware::{Firmware, UefiFiles};
+use super::hotplug;
 use super::nvme_identity::Identity;
 use crate::arch::Arch;
 
@@ -15,6 +16,9 @@ use crate::arch::Arch;
 /// QEMU can stand in for a server only at an address of the guest's own network, so that
 /// network is the one around the metadata service.
 pub const GUEST_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 15);
+
+/// QEMU's own, where it sends what is for other networks.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 2);
 
 /// Hardware address of the guest's network card: locally administered, as on EC2.
 pub const GUEST_MAC: &str = "02:00:00:a9:fe:0f";
@@ -103,6 +107,8 @@ pub struct MachineConfig {
     pub endpoint: Option<MetadataLink>,
     /// Hardware address of its network card.
     pub mac: String,
+    /// A file for all that goes over that card; none where nobody looks at it.
+    pub capture: Option<PathBuf>,
     /// What it does when its guest resets itself.
     pub on_reset: OnReset,
     /// A kernel to start in place of the one on the disk.
@@ -125,6 +131,7 @@ impl MachineConfig {
             metadata: None,
             endpoint: None,
             mac: GUEST_MAC.to_owned(),
+            capture: None,
             on_reset: OnReset::End,
             kernel: None,
         }
@@ -251,6 +258,11 @@ pub fn arguments(
         let serial = volume_serial(&volume.id);
         args.pair("-device", format!("nvme,drive={id},serial={serial}"));
     }
+    if !config.identities().is_empty() {
+        for port in hotplug::ports() {
+            args.pair("-device", port);
+        }
+    }
     network(&mut args, config);
     args.pair("-object", "rng-random,id=random,filename=/dev/urandom");
     args.pair("-device", "virtio-rng-pci,rng=random");
@@ -323,6 +335,10 @@ fn network(args: &mut Arguments, config: &MachineConfig) {
         net.push(double_commas(&command));
     }
     args.pair("-netdev", net);
+    if let Some(capture) = &config.capture {
+        let dump = option(&["filter-dump,id=capture,netdev=net,file="], capture);
+        args.pair("-object", dump);
+    }
     // No romfile: booting from the network is not wanted, and trying it takes time.
     args.pair(
         "-device",
@@ -512,13 +528,16 @@ guestfwd=tcp:169.254.169.254:80-cmd:'/usr/bin/alpine-ami' metadata-relay '/tmp/i
         });
         config.on_reset = OnReset::Reboot;
         config.mac = "02:00:00:00:00:07".to_owned();
+        config.capture = Some("/w/network".into());
         let line = line(&arguments(&config, Accel::Tcg, None, &sockets()));
         for part in [
             "-no-user-config\n-S\n",
             "-drive if=none,id=root,format=raw,cache=writeback,discard=unmap,file=/images/a,,b.raw\n",
             "-drive if=none,id=volume0,format=raw,cache=writeback,discard=unmap,file=/v/b.raw\n\
-             -device nvme,drive=volume0,serial=vol0b\n",
+             -device nvme,drive=volume0,serial=vol0b\n\
+             -device pcie-root-port,id=port0,chassis=1,slot=0\n",
             ",guestfwd=tcp:169.254.169.200:4566-cmd:'/bin/a' metadata-relay '/w/endpoint'\n",
+            "-object filter-dump,id=capture,netdev=net,file=/w/network\n",
             ",mac=02:00:00:00:00:07,",
         ] {
             assert!(line.contains(part), "{part} in {line}");

@@ -36,7 +36,7 @@ clock() {
 }
 
 started_at=$(cut -d ' ' -f 1 /proc/uptime)
-say begin 1 "$started_at"
+say begin 2 "$started_at"
 
 # OpenRC has the folder rc.starting while it goes to a runlevel; softlevel names that one.
 # This script is started by a service of the default runlevel, so it waits for its end.
@@ -53,13 +53,25 @@ done
 clock
 say ready "$complete" "$now"
 
-# Memory first, before this script uses more of it; /proc/meminfo counts in KiB.
-meminfo() {
-    awk -v key="$1:" '$1 == key { print $2; found = 1 } END { if (!found) print 0 }' /proc/meminfo
-}
-total=$(meminfo MemTotal)
-used=$((total - $(meminfo MemFree) - $(meminfo Buffers) - $(meminfo Cached) - $(meminfo SReclaimable)))
-say memory "$total" "$used" "$(meminfo MemAvailable)"
+# Memory first, before this script uses more of it; /proc/meminfo counts in KiB, zoneinfo in pages.
+# Used is what `free` calls so. Of it, the kernel's own is what proc_meminfo(5) has as such: slabs
+# that it cannot give back, page tables, data of processors, and what it allocated page by page
+# (modules, and the stacks of its threads and of processes: KernelStack is there once more). So are
+# free pages that it keeps at hand for each processor: MemFree is without them, and their number
+# grows with the memory. Programs' own are pages that no file is behind. What is left between the
+# two no counter names. A key that a kernel does not have counts as 0.
+say memory "$(awk '
+    FILENAME == "/proc/meminfo" { kib[$1] = $2 }
+    FILENAME == "/proc/zoneinfo" && $1 == "count:" { at_hand += $2 }
+    $1 == "KernelPageSize:" { page = $2 }
+    END {
+        printf "%d %d %d %d %d", kib["MemTotal:"],
+            kib["MemTotal:"] - kib["MemFree:"] - kib["Buffers:"] - kib["Cached:"] - kib["SReclaimable:"],
+            kib["MemAvailable:"],
+            kib["SUnreclaim:"] + kib["PageTables:"] + kib["SecPageTables:"] + kib["Percpu:"] +
+                kib["VmallocUsed:"] + at_hand * page,
+            kib["AnonPages:"]
+    }' /proc/meminfo /proc/zoneinfo /proc/self/smaps)"
 
 # Processes with a command line: the kernel's own threads have none. Less this one.
 processes=0

@@ -10,9 +10,10 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
 use super::accel::Accel;
-use super::command::{self, MachineConfig, Sockets};
+use super::command::{self, AttachedVolume, MachineConfig, Sockets};
 use super::console::Console;
 use super::firmware::{self, FirmwareError};
+use super::hotplug;
 use super::nvme_identity::{self, IdentityError};
 use super::process::{Program, Supervised, find_program};
 use super::qmp::Qmp;
@@ -125,6 +126,8 @@ pub struct Machine {
     control: Control,
     output: File,
     started: Instant,
+    /// Volumes that came while it ran.
+    plugged: usize,
 }
 
 /// The control channel.
@@ -237,6 +240,7 @@ impl Machine {
             control,
             output,
             started,
+            plugged: 0,
         })
     }
 
@@ -301,6 +305,33 @@ impl Machine {
     /// Lets a guest go on that was paused.
     pub async fn resume(&mut self) -> io::Result<()> {
         self.control.qmp().await?.resume().await
+    }
+
+    /// Gives a running machine one more volume, which its guest sees come.
+    ///
+    /// # Errors
+    /// All its ports are taken; QEMU refuses; the volume cannot be given its name.
+    pub async fn plug(&mut self, volume: &AttachedVolume) -> Result<(), MachineError> {
+        let failed = |source| host("attach", &volume.file, source);
+        if self.plugged == hotplug::PORTS {
+            let full = format!("only {} volumes come to a running machine", hotplug::PORTS);
+            return Err(failed(io::Error::other(full)));
+        }
+        let pid = self.process.pid();
+        let qmp = self.control.qmp().await.map_err(failed)?;
+        qmp.pause().await.map_err(failed)?;
+        let mut plugged = Ok(());
+        for (command, arguments) in hotplug::commands(volume, self.plugged) {
+            if plugged.is_ok() {
+                plugged = qmp.ask(command, arguments).await.map_err(failed);
+            }
+        }
+        if plugged.is_ok() {
+            self.plugged += 1;
+            plugged = nvme_identity::give(pid, &[hotplug::identity(volume)]).map_err(Into::into);
+        }
+        qmp.resume().await.map_err(failed)?;
+        plugged
     }
 
     /// Kills the machine; that it is gone is for [`Machine::wait`] to say.

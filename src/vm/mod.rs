@@ -16,15 +16,18 @@
 //! | [`accel`], [`probe`], [`firmware`] | KVM or emulation, and whether KVM works; BIOS or UEFI |
 //! | [`console`] | the serial console: log, last lines, login prompt, panic |
 //! | [`metadata`], [`imds`], [`relay`] | what an instance knows of itself, the service that tells it, the way there |
-//! | [`nvme_identity`] | disks that introduce themselves as EBS volumes |
+//! | [`nvme_identity`], [`hotplug`] | disks that introduce themselves as EBS volumes, also while it runs |
+//! | [`attempts`] | whom a guest tried to reach |
 //! | [`process`] | nothing that runs after us |
 
 pub mod accel;
 pub mod answers;
+pub mod attempts;
 pub mod command;
 pub mod console;
 pub mod firmware;
 pub mod guest;
+pub mod hotplug;
 pub mod imds;
 pub mod machine;
 pub mod metadata;

@@ -42,7 +42,16 @@ impl Qmp {
     }
 
     async fn execute(&mut self, command: &str) -> io::Result<()> {
-        let line = format!("{}\n", json!({ "execute": command }));
+        self.ask(command, json!({})).await
+    }
+
+    /// Has QEMU do a command with arguments.
+    pub async fn ask(&mut self, command: &str, arguments: Value) -> io::Result<()> {
+        let mut asked = json!({ "execute": command });
+        if arguments != json!({}) {
+            asked["arguments"] = arguments;
+        }
+        let line = format!("{asked}\n");
         self.stream.get_mut().write_all(line.as_bytes()).await?;
         loop {
             let answer = self.read().await?;

@@ -67,6 +67,8 @@ pub struct Observed {
     pub shutdown_seconds: Option<f64>,
     /// Whether a login prompt stood on the console.
     pub login_prompt: bool,
+    /// Whom it tried to reach besides the host's own services.
+    pub attempts: Vec<String>,
     /// Where the whole console is.
     pub console: PathBuf,
     /// The console's last lines.
@@ -97,6 +99,14 @@ pub struct Report {
     pub memory_used_bytes: u64,
     /// Memory that programs could still have.
     pub memory_available_bytes: u64,
+    /// Of the memory in use, what the kernel says is its own: `SUnreclaim`, `PageTables`,
+    /// `SecPageTables`, `Percpu` and `VmallocUsed` of proc_meminfo(5), and free pages that it keeps
+    /// at hand for each processor, `count` in /proc/zoneinfo.
+    pub memory_kernel_bytes: u64,
+    /// Of the memory in use, programs' own: `AnonPages` of proc_meminfo(5).
+    pub memory_programs_bytes: u64,
+    /// Memory in use beyond the kernel's own: programs', and what nobody says to be whose.
+    pub memory_beyond_kernel_bytes: u64,
     /// Size of the root file system.
     pub root_size_bytes: u64,
     /// Used of it.
@@ -115,6 +125,9 @@ pub struct Report {
     pub processes: u64,
     /// Addresses that TCP servers listened on, `address:port`.
     pub listening: Vec<String>,
+    /// Whom it tried to reach over the network, besides the metadata service and Amazon's time service,
+    /// which every host has.
+    pub connection_attempts: Vec<String>,
     /// The checks, in their order.
     pub checks: Vec<CheckReport>,
     /// Where the whole console is.
@@ -147,6 +160,10 @@ impl Report {
             memory_total_bytes: answers.memory_total * 1024,
             memory_used_bytes: answers.memory_used * 1024,
             memory_available_bytes: answers.memory_available * 1024,
+            memory_kernel_bytes: answers.memory_kernel * 1024,
+            memory_programs_bytes: answers.memory_programs * 1024,
+            memory_beyond_kernel_bytes: answers.memory_used.saturating_sub(answers.memory_kernel)
+                * 1024,
             root_size_bytes: answers.root_size * 1024,
             root_used_bytes: answers.root_used * 1024,
             root_free_bytes: answers.root_free * 1024,
@@ -156,6 +173,7 @@ impl Report {
             failed_services,
             processes: answers.processes,
             listening: answers.listening,
+            connection_attempts: seen.attempts,
             checks,
             console: seen.console,
             console_tail: if failures.is_empty() {
@@ -235,9 +253,10 @@ impl Report {
             (
                 "memory",
                 format!(
-                    "{} used of {}",
+                    "{} used of {}, {} beyond the kernel's own",
                     mebibytes(self.memory_used_bytes),
-                    mebibytes(self.memory_total_bytes)
+                    mebibytes(self.memory_total_bytes),
+                    mebibytes(self.memory_beyond_kernel_bytes)
                 ),
             ),
             (
@@ -253,6 +272,11 @@ impl Report {
         if !self.listening.is_empty() {
             figures.push(("listening", self.listening.join(" ")));
         }
+        let attempts = match self.connection_attempts.as_slice() {
+            [] => "nobody was asked for but the host's own services".to_owned(),
+            attempts => format!("tried to reach {}", attempts.join(", ")),
+        };
+        figures.push(("network", attempts));
         figures.push(("console", self.console.display().to_string()));
         figures
     }
@@ -411,6 +435,8 @@ mod tests {
             complete: true,
             memory_total: 470 * 1024,
             memory_used: 22 * 1024,
+            memory_kernel: 15 * 1024,
+            memory_programs: 3 * 1024,
             root_size: 2000 * 1024,
             root_used: 109 * 1024,
             kernel: "6.1.0".to_owned(),
@@ -449,6 +475,7 @@ mod tests {
             boot_seconds: 12.345,
             shutdown_seconds,
             login_prompt: true,
+            attempts: Vec::new(),
             console: "out/console.log".into(),
             last_lines: vec!["alpine login:".to_owned()],
         };
@@ -466,10 +493,11 @@ base on x86_64 (bios, tcg): passed
   boot       12.3 s from power-on, 9.5 s from the kernel's start
   login      prompt seen
   shutdown   2.0 s
-  memory     22.0 MiB used of 470.0 MiB
+  memory     22.0 MiB used of 470.0 MiB, 7.0 MiB beyond the kernel's own
   root       109.0 MiB used of 2000.0 MiB
   processes  6
   listening  0.0.0.0:22
+  network    nobody was asked for but the host's own services
   console    out/console.log
 
 Services by runlevel
@@ -553,6 +581,9 @@ Last lines of the console
                 "memory_total_bytes",
                 "memory_used_bytes",
                 "memory_available_bytes",
+                "memory_kernel_bytes",
+                "memory_programs_bytes",
+                "memory_beyond_kernel_bytes",
                 "root_size_bytes",
                 "root_used_bytes",
                 "root_free_bytes",
@@ -562,6 +593,7 @@ Last lines of the console
                 "failed_services",
                 "processes",
                 "listening",
+                "connection_attempts",
                 "checks",
                 "console",
             ]
@@ -569,6 +601,8 @@ Last lines of the console
         assert_eq!(json["services"]["default"][1]["name"], "sshd");
         assert_eq!(json["checks"][0]["passed"], true);
         assert_eq!(json["root_used_bytes"], 109 * 1024 * 1024);
+        assert_eq!(json["memory_programs_bytes"], 3 * 1024 * 1024);
+        assert_eq!(json["memory_beyond_kernel_bytes"], 7 * 1024 * 1024);
         assert_eq!(json["accel"], "tcg");
     }
 }

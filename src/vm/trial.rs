@@ -13,8 +13,9 @@ use tokio::net::UnixStream;
 
 use super::accel::{self, Accel, AccelError};
 use super::answers::{Answers, Garbled, Lines, Progress};
+use super::attempts::attempts;
 use super::command::{
-    DirectKernel, GUEST_ADDRESS, GUEST_MAC, MachineConfig, MetadataLink, report_device,
+    DirectKernel, GATEWAY, GUEST_ADDRESS, GUEST_MAC, MachineConfig, MetadataLink, report_device,
 };
 use super::firmware::Firmware;
 use super::guest::{self, Check};
@@ -237,13 +238,10 @@ async fn test_it(config: &TestConfig) -> Result<Report, VmError> {
     let _metadata = MetadataServer::on_socket(MetadataService::new(instance(config)), &socket)
         .map_err(|source| host("listen on the socket", &socket, source))?;
     let deadline = tokio::time::Instant::now() + config.deadline;
-    let mut machine = Machine::start(
-        &machine_config(config, socket),
-        accel,
-        folder.path(),
-        &config.console_log,
-    )
-    .await?;
+    let mut wanted = machine_config(config, socket);
+    let capture = folder.path().join("network");
+    wanted.capture = Some(capture.clone());
+    let mut machine = Machine::start(&wanted, accel, folder.path(), &config.console_log).await?;
 
     let mut conversation = Conversation::default();
     let end = listen(config, &mut machine, &mut conversation, deadline).await;
@@ -262,11 +260,14 @@ async fn test_it(config: &TestConfig) -> Result<Report, VmError> {
     if let Some(error) = end.into_error(config, &machine, &conversation) {
         return Err(error);
     }
+    let attempts = attempts(&capture, &wanted.mac, GATEWAY)
+        .map_err(|source| host("read", &capture, source))?;
     let ready = conversation.ready.unwrap_or_else(Instant::now);
     let seen = Observed {
         boot_seconds: (ready - machine.started()).as_secs_f64(),
         shutdown_seconds,
         login_prompt: machine.console().login_prompt(),
+        attempts,
         console: config.console_log.clone(),
         last_lines,
     };

@@ -122,7 +122,7 @@ fn the_base_image_is_reproducible_and_sound_and_boots_under_bios_and_uefi() {
         assert_eq!(report["firmware"], firmware);
         assert_eq!(
             services(&report, "default"),
-            ["chronyd", "instance-metadata", "sshd", "user-data"]
+            ["chronyd", "instance-metadata", "monit", "sshd", "user-data"]
         );
         assert!(services(&report, "boot").contains(&"syslog".to_owned()));
         assert!(
@@ -183,7 +183,7 @@ fn an_image_with_an_initramfs_boots() {
 }
 
 /// Real Alpine: signed packages of Alpine 3.19, with a kernel and a boot loader from the demo mirror,
-/// since that repository has neither.
+/// since that repository has neither. It has no monit, either.
 #[test]
 fn real_alpine_boots_and_passes_its_checks() {
     let Some(alpine) = shared_alpine() else {
@@ -206,6 +206,14 @@ fn real_alpine_boots_and_passes_its_checks() {
         &keys,
         "--repository",
         &demo,
+        "--set",
+        "packages=[\"-monit\"]",
+        "--set",
+        "services.default=[\"-monit\"]",
+        "--set",
+        "checks.monit-runs-and-likes-its-configuration.run=true",
+        "--set",
+        "checks.monit-starts-a-daemon-that-died.run=true",
     ];
     build(dir.path(), &args).done();
     let manifest: Value =

@@ -48,7 +48,8 @@ fn the_shipped_profiles_are_listed_and_fine() {
         .iter()
         .map(|one| one["name"].as_str())
         .collect();
-    assert_eq!(names, [Some("base"), Some("builder"), Some("kubezero")]);
+    let expected = ["base", "builder", "kubezero-controller", "kubezero-worker"];
+    assert_eq!(names, expected.map(Some));
     for name in names.into_iter().flatten() {
         run(["profile", "check", name]).done();
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Wish, check as check_all};
 use crate::sandbox::context::Context;
-use crate::sandbox::ec2::templates;
+use crate::sandbox::ec2::{instances, templates};
 use crate::sandbox::error::ServiceError;
 use crate::sandbox::id::Region;
 use crate::sandbox::world::World;
@@ -120,6 +120,7 @@ fn wishes(context: &Context, world: &World, action: &str, form: &Form) -> Vec<Wi
             _ => wish,
         });
     }
+    wishes.extend(passed_role(context, action, form));
     if wishes.is_empty() {
         wishes.push(
             Wish::new(format!("ec2:{action}"), "*").with("ec2:region", context.region.to_string()),
@@ -134,6 +135,18 @@ fn wishes(context: &Context, world: &World, action: &str, form: &Form) -> Vec<Wi
         );
     }
     wishes
+}
+
+/// Who launches an instance with a role must be allowed to pass it on.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html>
+fn passed_role(context: &Context, action: &str, form: &Form) -> Option<Wish> {
+    let name = form.get("IamInstanceProfile.Name").cloned().or_else(|| {
+        let arn = form.get("IamInstanceProfile.Arn")?;
+        Some(arn.rsplit('/').next().unwrap_or(arn).to_owned())
+    })?;
+    let role = instances::role::arn(&context.caller.account, &name);
+    let pass = Wish::new("iam:PassRole", role).with("iam:passedtoservice", "ec2.amazonaws.com");
+    (action == "RunInstances").then_some(pass)
 }
 
 /// The types of what an action makes, or takes by default. `DryRun` and others name no resource.

@@ -9,6 +9,7 @@ use super::process::Process;
 use super::virtual_machine::VirtualMachine;
 use crate::sandbox::ec2::instances::Ending;
 use crate::sandbox::shared::Shared;
+use crate::vm::command::AttachedVolume;
 
 /// What runs of an instance. Dropping it ends it at once.
 pub(super) enum Body {
@@ -65,6 +66,14 @@ impl Body {
     /// Lets it go on after a pause.
     pub(super) async fn resume(&mut self) -> io::Result<()> {
         of!(self, it => it.resume().await)
+    }
+
+    /// Gives it one more volume. A stand-in has no devices that could come.
+    pub(super) async fn plug(&mut self, volume: &AttachedVolume) -> Result<(), String> {
+        match self {
+            Body::Machine(machine) => machine.plug(volume).await,
+            Body::Process(_) => Err("processes get no volumes while they run".to_owned()),
+        }
     }
 
     /// Cuts its power; that it is off is for [`Body::wait`] to say.

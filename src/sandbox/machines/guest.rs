@@ -1,7 +1,7 @@
 //! An instance as a machine: its hardware, and what its metadata service tells.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -10,6 +10,7 @@ use base64::prelude::BASE64_STANDARD;
 use crate::arch::Arch;
 use crate::sandbox::ec2::instances::{self, Instance};
 use crate::sandbox::ec2::places;
+use crate::sandbox::ec2::volumes::Volume;
 use crate::sandbox::server::SOCKET;
 use crate::sandbox::shared::Shared;
 use crate::sandbox::world::World;
@@ -42,9 +43,6 @@ pub fn machine(
     program: &Path,
     metadata: &Path,
 ) -> Result<MachineConfig, String> {
-    let absolute = |path: &Path| {
-        std::path::absolute(path).map_err(|error| format!("cannot use {}: {error}", path.display()))
-    };
     let program = absolute(program)?;
     let endpoint = absolute(&shared.folder.join(SOCKET))?;
     let relay = |socket: &Path| MetadataLink {
@@ -57,17 +55,8 @@ pub fn machine(
             .instances
             .get(id)
             .ok_or("the instance is not there any more")?;
-        let mut volumes = instances::volumes(world, instance)
-            .into_iter()
-            .filter_map(|volume| {
-                let attachment = volume.attachment.as_ref()?;
-                let file = absolute(&shared.blocks.volume_file(&volume.id));
-                Some(file.map(|file| AttachedVolume {
-                    id: volume.id.clone(),
-                    file,
-                    device_name: attachment.device.clone(),
-                }))
-            });
+        let volumes = instances::volumes(world, instance).into_iter();
+        let mut volumes = volumes.filter_map(|volume| attached(shared, volume));
         let root = volumes
             .next()
             .transpose()?
@@ -106,8 +95,35 @@ fn processors(accel: Accel, of_type: u32) -> u32 {
     }
 }
 
+/// A volume that is attached to an instance, as its machine has it.
+pub fn volume(shared: &Shared, id: &str) -> Option<AttachedVolume> {
+    let volume = shared.read(|world| world.ec2.volumes.get(id).cloned())?;
+    match attached(shared, &volume)? {
+        Ok(volume) => Some(volume),
+        Err(why) => {
+            tracing::error!(%why, volume = id, "sandbox: a volume does not come");
+            None
+        }
+    }
+}
+
+fn attached(shared: &Shared, volume: &Volume) -> Option<Result<AttachedVolume, String>> {
+    let attachment = volume.attachment.as_ref()?;
+    let file = absolute(&shared.blocks.volume_file(&volume.id));
+    Some(file.map(|file| AttachedVolume {
+        id: volume.id.clone(),
+        file,
+        device_name: attachment.device.clone(),
+    }))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, String> {
+    std::path::absolute(path).map_err(|error| format!("cannot use {}: {error}", path.display()))
+}
+
 /// What an instance's metadata service tells now, and whom; none where the instance is gone.
-pub fn metadata(shared: &Shared, id: &str) -> Option<(Access, Arc<InstanceMetadata>)> {
+pub fn metadata(shared: &Arc<Shared>, id: &str) -> Option<(Access, Arc<InstanceMetadata>)> {
+    instances::role::renew(shared, id);
     shared.read(|world| {
         let instance = world.ec2.instances.get(id)?;
         let options = &instance.metadata;
@@ -184,6 +200,7 @@ fn more(world: &World, instance: &Instance) -> BTreeMap<String, String> {
     ] {
         leaves.insert(format!("{network}/{name}"), value);
     }
+    leaves.extend(instances::role::leaves(world, instance));
     let others = instances::volumes(world, instance).into_iter().skip(1);
     for (number, volume) in (1..).zip(others) {
         if let Some(attachment) = &volume.attachment {

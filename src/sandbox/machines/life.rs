@@ -93,7 +93,7 @@ async fn stop_asked(shared: &Shared, id: &str, commands: &mut UnboundedReceiver<
         match commands.recv().await {
             Some(Command::Stop(_)) if shared.read(|world| is_to_end(world, id)) => return,
             // What does not run yet stands still anyway.
-            Some(Command::Stop(_) | Command::Reboot | Command::Pause(_)) => {}
+            Some(Command::Stop(_) | Command::Reboot | Command::Pause(_) | Command::Plug(_)) => {}
             None => std::future::pending().await,
         }
     }
@@ -129,6 +129,11 @@ async fn attend(
                 Command::Stop(_) => {}
                 Command::Reboot => asked.reboot(Instant::now()),
                 Command::Pause(pause) => stand_still(machine, pause).await,
+                Command::Plug(volume) => {
+                    if let Err(why) = machine.plug(&volume).await {
+                        tracing::error!(%why, instance = id, "sandbox: a volume does not come");
+                    }
+                }
             },
             () = reached(asked.deadline()) => {}
         }

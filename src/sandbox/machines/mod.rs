@@ -32,6 +32,8 @@ use crate::arch::{Arch, Firmware};
 use crate::vm::accel::{self, Accel};
 use crate::vm::machine::qemu;
 
+use crate::vm::command::AttachedVolume;
+
 pub use crate::vm::command::ENDPOINT as GUEST_ENDPOINT;
 
 /// How instances run.
@@ -80,6 +82,8 @@ pub enum Order {
     Stop(String, Patience),
     /// Its guest is to boot again.
     Reboot(String),
+    /// Its machine is to have this volume too, while it runs.
+    Plug(String, String),
 }
 
 /// What is asked of a machine that runs.
@@ -87,6 +91,7 @@ pub enum Order {
 enum Command {
     Stop(Patience),
     Reboot,
+    Plug(AttachedVolume),
     Pause(Pause),
 }
 
@@ -242,6 +247,12 @@ pub fn perform(shared: &Arc<Shared>, order: Order) {
         Order::Reboot(id) => {
             // One that has ended meanwhile has nothing to reboot.
             shared.machines.send(&id, Command::Reboot);
+        }
+        Order::Plug(id, volume) => {
+            // One that has ended meanwhile has it when it is started again.
+            if let Some(volume) = guest::volume(shared, &volume) {
+                shared.machines.send(&id, Command::Plug(volume));
+            }
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn perform(shared: &Arc<Shared>, order: Order) {
             })
             .expect("a change"),
         Order::Stop(id, _) => end_as_asked(shared, &id),
-        Order::Reboot(_) => {}
+        Order::Reboot(_) | Order::Plug(..) => {}
     }
 }
 

@@ -12,6 +12,7 @@ use super::{console_file, guest};
 use crate::arch::Firmware;
 use crate::sandbox::ec2::instances::Ending;
 use crate::sandbox::shared::Shared;
+use crate::vm::command::AttachedVolume;
 use crate::vm::firmware;
 use crate::vm::imds::{Access, MetadataServer, MetadataService};
 use crate::vm::machine::{Machine, MachineError, qemu};
@@ -128,6 +129,14 @@ impl VirtualMachine {
     /// Lets a guest go on that was paused.
     pub(super) async fn resume(&mut self) -> io::Result<()> {
         self.machine.resume().await
+    }
+
+    /// Gives it one more volume.
+    pub(super) async fn plug(&mut self, volume: &AttachedVolume) -> Result<(), String> {
+        self.machine.plug(volume).await.map_err(|error| {
+            let source = std::error::Error::source(&error);
+            source.map_or(error.to_string(), |source| format!("{error}: {source}"))
+        })
     }
 
     /// Cuts its power; that it is off is for [`VirtualMachine::wait`] to say.

@@ -25,6 +25,7 @@ const SINGLE: &[&str] = &[
     "ec2:metadatahttptokens",
     "ec2:owner",
     "ec2:region",
+    "iam:passedtoservice",
     "kms:bypasspolicylockoutsafetycheck",
     "kms:calleraccount",
     "kms:encryptionalgorithm",

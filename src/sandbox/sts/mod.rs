@@ -14,6 +14,7 @@ mod session;
 mod tests;
 mod web_identity;
 
+pub use session::{Role, temporary_key};
 pub use web_identity::unsigned;
 
 use super::context::Context;

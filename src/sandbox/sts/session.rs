@@ -28,13 +28,19 @@ const LONGEST_OF_CHAIN: u64 = 3600;
 const LONGEST_OF_USER: u64 = 36 * 3600;
 
 /// A role by its ARN.
-pub(super) struct Role {
+pub struct Role {
     arn: String,
+    /// Whose it is.
     pub account: AccountId,
     name: String,
 }
 
 impl Role {
+    /// The role of an account with this name and no path, if that is a name.
+    pub fn of(account: &AccountId, name: &str) -> Option<Role> {
+        Role::parse(&format!("arn:aws:iam::{account}:role/{name}"))
+    }
+
     /// Reads `arn:aws:iam::<account>:role/<path><name>`.
     pub fn parse(arn: &str) -> Option<Role> {
         let (account, path) = arn
@@ -72,7 +78,7 @@ impl Role {
     }
 
     /// The role's unique id; the same each time, as it was the same role.
-    fn unique_id(&self) -> String {
+    pub fn unique_id(&self) -> String {
         let digest = sha256(format!("{}/{}", self.account, self.name).as_bytes());
         format!("AROA{}", digest[..17].to_ascii_uppercase())
     }
@@ -145,7 +151,7 @@ pub(super) fn give(
     seconds: u64,
     token_size: Option<u64>,
 ) -> Result<Xml, ServiceError> {
-    let key = temporary_key(context, caller, seconds, token_size);
+    let key = temporary_key(context.now, caller, seconds, token_size);
     let mut xml = Xml::new();
     write_credentials(&mut xml, &key);
     xml.node("AssumedRoleUser", |xml| {
@@ -183,7 +189,7 @@ pub(super) fn session_token(context: &Context, params: &mut Params) -> Result<Xm
         ));
     }
     let key = temporary_key(
-        context,
+        context.now,
         context.caller.clone(),
         duration.unwrap_or(12 * 3600),
         token_size,
@@ -219,8 +225,9 @@ fn check_mfa(context: &Context, params: &mut Params) -> Result<(), ServiceError>
     }
 }
 
-fn temporary_key(
-    context: &Context,
+/// New credentials of a session.
+pub fn temporary_key(
+    now: Timestamp,
     caller: Caller,
     seconds: u64,
     token_size: Option<u64>,
@@ -229,7 +236,7 @@ fn temporary_key(
     while (token.len() as u64) < token_size.unwrap_or(0) {
         token.push_str(&BASE64_STANDARD.encode(random::<192>()));
     }
-    let expires = context.now.plus(Duration::from_secs(seconds));
+    let expires = now.plus(Duration::from_secs(seconds));
     AccessKey {
         id: format!("ASIA{}", hex(&random::<8>()).to_uppercase()),
         secret: BASE64_STANDARD.encode(random::<30>()),

@@ -6,7 +6,7 @@ pub mod client;
 mod coldsnap;
 mod faults;
 mod guest;
-mod instances;
+pub mod instances;
 mod keys;
 pub mod life;
 mod moto;

@@ -242,6 +242,8 @@ fn new_instance(
             name: key.name.clone(),
             public_key: key.public_key_openssh.clone(),
         }),
+        role: request.role.clone(),
+        credentials: None,
         user_data: request.user_data.clone(),
         metadata: request.metadata.for_image(image.imds_support.as_deref()),
         shutdown_behavior: request.shutdown_behavior,

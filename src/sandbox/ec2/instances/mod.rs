@@ -10,6 +10,7 @@ mod metadata_options;
 mod phases;
 mod power;
 mod request;
+pub mod role;
 mod status;
 #[cfg(test)]
 pub(in crate::sandbox) mod tests;
@@ -63,6 +64,12 @@ pub struct Instance {
     pub interface: Interface,
     /// The key pair that its owner logs in with.
     pub key: Option<LoginKey>,
+    /// The name of its instance profile, and of the role in it.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// The id of its role's credentials, and since when it has them.
+    #[serde(default)]
+    pub credentials: Option<(String, Timestamp)>,
     /// User data, in base64 as it was given.
     pub user_data: Option<String>,
     /// How it may use its metadata service.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::{ShutdownBehavior, metadata_options, refused};
+use super::{ShutdownBehavior, metadata_options, refused, role};
 use crate::sandbox::context::Context;
 use crate::sandbox::ec2::images::{self, BlockDevice};
 use crate::sandbox::ec2::templates;
@@ -32,6 +32,8 @@ pub(super) struct Request {
     pub disable_api_termination: bool,
     pub disable_api_stop: bool,
     pub key_name: Option<String>,
+    /// The name of the instance profile, and of its role.
+    pub role: Option<String>,
     pub network: Network,
     pub zone: Option<String>,
     pub zone_id: Option<String>,
@@ -55,7 +57,6 @@ pub(super) struct Network {
 
 /// Parameters that name things that the sandbox does not have at all.
 const ABSENT: &[(&str, &str)] = &[
-    ("IamInstanceProfile", "IAM instance profiles"),
     ("KernelId", "kernels for paravirtual instances"),
     ("RamdiskId", "RAM disks for paravirtual instances"),
     ("AdditionalInfo", "AdditionalInfo, which is reserved"),
@@ -125,6 +126,7 @@ impl Request {
             disable_api_termination: params.flag("DisableApiTermination")?.unwrap_or(false),
             disable_api_stop: params.flag("DisableApiStop")?.unwrap_or(false),
             key_name: params.text("KeyName"),
+            role: role::take(&context.caller.account, params)?,
             network: take_network(params)?,
             zone,
             zone_id,

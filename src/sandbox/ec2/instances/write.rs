@@ -1,6 +1,6 @@
 //! Instances as XML.
 
-use super::{Instance, Phase, State, metadata_options, state, volumes};
+use super::{Instance, Phase, State, metadata_options, role, state, volumes};
 use crate::arch::Firmware;
 use crate::sandbox::context::Context;
 use crate::sandbox::ec2::places;
@@ -88,6 +88,7 @@ fn members(xml: &mut Xml, context: &Context, world: &World, instance: &Instance)
         .text("rootDeviceType", "ebs")
         .text("rootDeviceName", &instance.root_device_name);
     block_devices(xml, &volumes(world, instance), state);
+    role::write(xml, instance);
     xml.text("virtualizationType", "hvm").text(
         "clientToken",
         instance.client_token.as_deref().unwrap_or_default(),

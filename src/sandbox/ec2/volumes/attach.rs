@@ -1,15 +1,16 @@
-//! Attaching volumes to instances that are stopped, and taking them off again.
+//! Attaching volumes to instances, and taking them off those that are stopped.
 //!
-//! A running machine keeps the disks that it was started with.
+//! A running machine gets further disks, and keeps those that it has.
 
 use super::describe::write_attachment;
 use super::{Attachment, Volume, own, state};
 use crate::sandbox::context::Context;
 use crate::sandbox::ec2::instances::{self, Instance, State};
 use crate::sandbox::error::ServiceError;
+use crate::sandbox::machines::{InstanceMode, Order};
 use crate::sandbox::wire::query::Params;
 use crate::sandbox::wire::xml::Xml;
-use crate::sandbox::world::World;
+use crate::sandbox::world::{Effect, World};
 
 /// The root device of one of the caller's instances.
 ///
@@ -41,7 +42,16 @@ pub(super) fn attach_volume(
     let instance = instances::find(context, world, &instance)?;
     check_attachable(context, &volume, instance)?;
     check_device(world, instance, &device)?;
-    check_stopped(context, instance)?;
+    let runs = is_running(context, instance)?;
+    if runs && context.shared.machines.mode() == InstanceMode::Process {
+        return Err(ServiceError::new(
+            "UnsupportedOperation",
+            format!(
+                "'{}' is a process, which gets no volumes while it runs",
+                instance.id
+            ),
+        ));
+    }
     let attachment = Attachment {
         instance_id: instance.id.clone(),
         device,
@@ -51,7 +61,11 @@ pub(super) fn attach_volume(
     let mut xml = Xml::new();
     write_attachment(&mut xml, &id, &attachment, "attaching");
     if let Some(volume) = world.ec2.volumes.get_mut(&id) {
-        volume.attachment = Some(attachment);
+        volume.attachment = Some(attachment.clone());
+    }
+    if runs {
+        let plug = Order::Plug(attachment.instance_id, id);
+        world.effects.push(Effect::Machine(plug));
     }
     Ok(xml)
 }
@@ -124,18 +138,11 @@ fn check_device(world: &World, instance: &Instance, device: &str) -> Result<(), 
     Ok(())
 }
 
-/// Disks come and go while the machine is off.
-fn check_stopped(context: &Context, instance: &Instance) -> Result<(), ServiceError> {
+/// Whether an instance runs; if it does not, it is stopped.
+fn is_running(context: &Context, instance: &Instance) -> Result<bool, ServiceError> {
     match instances::state(instance, context.now) {
-        State::Stopped => Ok(()),
-        State::Running => Err(ServiceError::new(
-            "UnsupportedOperation",
-            format!(
-                "The sandbox attaches and detaches volumes while an instance is stopped, and '{}' \
-                 is running",
-                instance.id
-            ),
-        )),
+        State::Stopped => Ok(false),
+        State::Running => Ok(true),
         other => Err(ServiceError::new(
             "IncorrectState",
             format!("Instance '{}' is '{}'.", instance.id, other.name()),
@@ -183,7 +190,15 @@ pub(super) fn detach_volume(
             ),
         ));
     }
-    check_stopped(context, instance)?;
+    if is_running(context, instance)? {
+        return Err(ServiceError::new(
+            "UnsupportedOperation",
+            format!(
+                "The sandbox detaches volumes while an instance is stopped, and '{}' is running",
+                instance.id
+            ),
+        ));
+    }
     let mut xml = Xml::new();
     write_attachment(&mut xml, &id, &attachment, "detaching");
     if let Some(volume) = world.ec2.volumes.get_mut(&id) {

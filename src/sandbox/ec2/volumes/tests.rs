@@ -456,7 +456,9 @@ fn volumes_come_and_go_while_an_instance_is_stopped() {
         let answer = bed.ec2("publisher", "DetachVolume", &params);
         answer.map_or_else(|error| error.code.into_owned(), |_| String::new())
     };
-    assert_eq!(attach(&disk, "/dev/sdf"), "UnsupportedOperation", "it runs");
+    let late = create(&bed, &[("AvailabilityZone", "us-east-1a"), ("Size", "1")]);
+    assert_eq!(attach(&late, "/dev/sdh"), "", "it runs");
+    assert_eq!(detach(&late, &[]), "UnsupportedOperation", "it runs");
     assert_eq!(detach(root, &[]), "OperationNotPermitted", "it runs");
     bed.ec2("publisher", "StopInstances", &[("InstanceId.1", &instance)])
         .expect("stopped");
@@ -474,6 +476,7 @@ fn volumes_come_and_go_while_an_instance_is_stopped() {
     ] {
         assert_eq!(attach(volume, device), code, "{volume} {device}");
     }
+    assert_eq!(detach(&late, &[]), "");
     assert_eq!(detach(&disk, &[]), "IncorrectState", "it is not attached");
     assert_eq!(attach(&disk, "/dev/sdf"), "");
     let answer = describe(&bed, &[("VolumeId.1", &disk)]);

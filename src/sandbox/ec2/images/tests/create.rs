@@ -88,6 +88,8 @@ fn instance(bed: &Bed, image: &str) -> Instance {
             attached: Timestamp(0),
         },
         key: None,
+        role: None,
+        credentials: None,
         user_data: None,
         metadata: MetadataOptions {
             tokens_required: true,

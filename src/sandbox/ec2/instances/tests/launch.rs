@@ -165,7 +165,17 @@ fn launches_that_cannot_be() {
             ],
             "InvalidParameterValue",
         ),
-        (&[("IamInstanceProfile.Name", "p")], "UnsupportedOperation"),
+        (
+            &[("IamInstanceProfile.Name", "p q")],
+            "InvalidParameterValue",
+        ),
+        (
+            &[(
+                "IamInstanceProfile.Arn",
+                "arn:aws:iam::999999999999:instance-profile/p",
+            )],
+            "InvalidParameterValue",
+        ),
         (
             &[("LaunchTemplate.LaunchTemplateName", "t")],
             "InvalidLaunchTemplateName.NotFoundException",
