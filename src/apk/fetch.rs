@@ -53,6 +53,11 @@ impl Fetcher {
         Ok(Fetcher { http, store })
     }
 
+    /// Where it keeps packages.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The verified index of a repository, and its bytes as they were signed.
     ///
     /// # Errors

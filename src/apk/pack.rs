@@ -182,7 +182,11 @@ pub fn pack(stage: &Path, out: &Path, key: &SigningKey) -> Result<IndexPackage, 
 }
 
 /// What an index says of a package, which checks names, versions and dependencies on the way.
-fn index_entry(info: &PkgInfo, checksum: Checksum, size: u64) -> Result<IndexPackage, String> {
+pub(crate) fn index_entry(
+    info: &PkgInfo,
+    checksum: Checksum,
+    size: u64,
+) -> Result<IndexPackage, String> {
     let get = |key| info.get(key).unwrap_or_default();
     let (name, version, arch) = (get("pkgname"), get("pkgver"), get("arch"));
     let fields = info.record_lines();

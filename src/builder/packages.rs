@@ -1,9 +1,11 @@
 //! From repositories to package files: indexes, resolution, download.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use crate::apk::dependency::Dependency;
 use crate::apk::fetch::Fetcher;
+use crate::apk::index::{Checksum, IndexPackage};
 use crate::apk::keys::KeyRing;
 use crate::apk::mirror::{MirrorError, Repository};
 use crate::apk::solver::{self, Selected, Source, Unsolvable};
@@ -32,6 +34,30 @@ pub enum PackagesError {
     /// No repository was named.
     #[error("there is no repository to take packages from")]
     NoRepository,
+    /// A package that is locked.
+    #[error("the locked package {package} from {repository} cannot be had: {source}")]
+    Locked {
+        /// Name and version.
+        package: String,
+        /// The repository, as the lock calls it.
+        repository: String,
+        /// Why.
+        source: Box<MirrorError>,
+        /// The command that replaces it.
+        again: String,
+    },
+    /// A lock that lacks something, or has too much.
+    #[error("the lock of {profile} for {arch} does not hold together:{}", what.iter().map(|one| format!("\n  {one}")).collect::<String>())]
+    Loose {
+        /// The profile.
+        profile: String,
+        /// The architecture.
+        arch: Arch,
+        /// What is wrong, a sentence each.
+        what: Vec<String>,
+        /// The command that makes it anew.
+        again: String,
+    },
 }
 
 impl PackagesError {
@@ -43,6 +69,15 @@ impl PackagesError {
                 "change the packages asked for, or add the repository that has what is missing (--repository URL|DIR)".to_owned(),
             ),
             PackagesError::NoRepository => Some("name one with --repository URL|DIR".to_owned()),
+            PackagesError::Locked { source, again, .. } => Some(match **source {
+                MirrorError::Unreachable { .. } | MirrorError::Store { .. } => source.advice(),
+                _ => format!(
+                    "nothing else was taken in its place; name a mirror that has it with --mirror, build where it is in the store, or let `{again}` replace it"
+                ),
+            }),
+            PackagesError::Loose { again, .. } => Some(format!(
+                "somebody has changed it by hand, or in a merge: put it back as it was, or remove it and run `{again}`"
+            )),
         }
     }
 }
@@ -63,14 +98,6 @@ pub struct Chosen {
     pub selected: Vec<Selected>,
     /// Optional ones that no repository has.
     pub left_out: Vec<Dependency>,
-}
-
-impl Chosen {
-    /// SHA-256 over the checksums of all packages in their order.
-    pub fn digest(&self) -> String {
-        let checksums = self.selected.iter();
-        of_checksums(checksums.map(|one| one.package.checksum.to_string()))
-    }
 }
 
 /// SHA-256 over checksums in their order.
@@ -125,9 +152,26 @@ impl Indexes {
         self.sources.repositories.iter().zip(signed)
     }
 
-    /// The keys that are trusted.
-    pub fn keys(&self) -> &KeyRing {
-        &self.sources.keys
+    /// The packages of each repository, in their order.
+    pub fn packages(&self) -> impl Iterator<Item = &[IndexPackage]> {
+        self.indexes.iter().map(|index| index.packages.as_slice())
+    }
+
+    /// Whether the repository at a place lists the package with this checksum.
+    pub fn lists(&self, place: usize, checksum: &Checksum) -> bool {
+        let mut packages = self.indexes[place].packages.iter();
+        packages.any(|package| package.checksum == *checksum)
+    }
+
+    /// Whether the repository at a place lists a package with this file's name.
+    pub fn has_file(&self, place: usize, name: &str) -> bool {
+        let mut packages = self.indexes[place].packages.iter();
+        packages.any(|package| package.file_name() == name)
+    }
+
+    /// Adds a package that the repository at a place had once to what is chosen from.
+    pub fn remember(&mut self, place: usize, package: IndexPackage) {
+        self.indexes[place].packages.push(package);
     }
 
     /// Chooses the packages that meet `world`, and of `optional` what any repository has.
@@ -139,8 +183,21 @@ impl Indexes {
         world: &[Dependency],
         optional: &[Dependency],
     ) -> Result<Chosen, PackagesError> {
+        self.choose_keeping(world, optional, &HashSet::new())
+    }
+
+    /// Like [`Indexes::choose`], where packages that are `kept` are preferred to newer ones.
+    ///
+    /// # Errors
+    /// Those of [`Indexes::choose`].
+    pub fn choose_keeping(
+        &self,
+        world: &[Dependency],
+        optional: &[Dependency],
+        kept: &HashSet<Checksum>,
+    ) -> Result<Chosen, PackagesError> {
         let arch = self.arch.as_str();
-        solver::resolve_with_optional(&self.indexes, world, optional, arch)
+        solver::resolve_keeping(&self.indexes, world, optional, arch, kept)
             .map(|resolution| Chosen {
                 selected: resolution.selected,
                 left_out: resolution.left_out,
@@ -194,21 +251,6 @@ impl Indexes {
 
     /// What a manifest and `packages resolve` say of a package.
     pub fn describe(&self, selected: &Selected) -> PackageInfo {
-        let package = &selected.package;
-        PackageInfo {
-            name: package.name.to_string(),
-            version: package.version.to_string(),
-            arch: package.arch.to_string(),
-            checksum: package.checksum.to_string(),
-            repository: self.repository(selected).name().to_owned(),
-            size: package.size,
-            installed_size: package.installed_size,
-            license: package.license.to_string(),
-            origin: package
-                .origin
-                .as_deref()
-                .filter(|origin| **origin != *package.name)
-                .map(str::to_owned),
-        }
+        PackageInfo::new(&selected.package, self.repository(selected).name())
     }
 }

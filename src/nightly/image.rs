@@ -18,9 +18,10 @@ use crate::apk::fetch::Fetcher;
 use crate::arch::Arch;
 use crate::aws::{Aws, Region};
 use crate::builder::ec2::run::Tell;
-use crate::builder::packages::{Indexes, of_checksums};
 use crate::channels::Channel;
 use crate::interrupt::Stop;
+use crate::lock::Lock;
+use crate::lock::make::Maker;
 use crate::plan::{Plan, PlanError, SourceOverrides, Sources};
 use crate::publish::bucket::{Bucket, BucketError};
 use crate::publish::complete::Publisher;
@@ -91,6 +92,7 @@ pub(super) struct Made {
 /// What a plan comes to tonight.
 struct Locked {
     sources: Sources,
+    lock: Lock,
     recipe: Recipe,
     /// The newest releases of the line, newest first.
     manifests: Vec<ReleaseManifest>,
@@ -210,6 +212,7 @@ impl Image {
         let wanted = Wanted {
             plan,
             sources: &locked.sources,
+            lock: &locked.lock,
             recipe: &locked.recipe,
             out: &out,
             force: shop.force,
@@ -304,24 +307,27 @@ async fn unless<T>(
     }
 }
 
-/// Resolves the packages, and looks up the releases that there are.
+/// Locks the newest packages, whatever was locked before, and looks up the releases that there are.
 async fn lock(shop: &Shop, plan: &Plan) -> Result<Locked, StepError> {
     let sources = plan.sources(&shop.sources)?;
     let about = About::plan(plan);
     about.check()?;
-    let indexes = Indexes::fetch(&shop.fetcher, &sources, plan.arch).await?;
-    let chosen = indexes.choose(&plan.world(), &plan.optional())?;
-    let boot = indexes.choose(&plan.boot_world(), &[])?;
-    let boot = boot.selected.iter();
+    let maker = Maker {
+        plan,
+        sources: &sources,
+        fetcher: &shop.fetcher,
+    };
+    let lock = maker.newest().await?;
     let recipe = Recipe {
         plan: plan.digest.clone(),
-        packages: chosen.digest(),
-        boot_packages: of_checksums(boot.map(|one| one.package.checksum.to_string())),
+        packages: lock.packages_digest(),
+        boot_packages: lock.boot_packages_digest(),
         tool: concat!("alpine-ami ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     Ok(Locked {
         manifests: look(shop, &about.line).await?,
         recipe,
+        lock,
         sources,
     })
 }

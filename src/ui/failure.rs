@@ -19,6 +19,7 @@ use crate::diff::secdb::load::SecdbError;
 use crate::image::install::InstallError;
 use crate::image::manifest::ManifestError;
 use crate::list::ListError;
+use crate::lock::LockError;
 use crate::nightly::error::NightlyError;
 use crate::plan::{PlanError, WriteError};
 use crate::profile::ProfileError;
@@ -250,6 +251,7 @@ from_errors!(
     InstanceBuildError,
     ListError,
     LoadError,
+    LockError,
     NightlyError,
     ReleaseError,
     VerifyError,

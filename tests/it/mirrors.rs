@@ -156,7 +156,7 @@ fn a_mirror_that_is_not_there_is_named() {
 }
 
 /// A server for one folder; `answer` may give other bytes for a path.
-fn serve(dir: PathBuf, answer: Lie) -> String {
+pub fn serve(dir: PathBuf, answer: Lie) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
@@ -248,7 +248,7 @@ fn packages_come_over_http_and_stay_in_the_store() {
 }
 
 /// What a lying mirror makes of a file.
-type Lie = fn(&str, Vec<u8>) -> Vec<u8>;
+pub type Lie = fn(&str, Vec<u8>) -> Vec<u8>;
 
 #[test]
 fn nothing_of_a_lying_mirror_is_used_or_stored() {

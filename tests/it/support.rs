@@ -117,7 +117,9 @@ pub async fn base_draft(cache: &Path) -> Draft {
     };
     let sources = plan.sources(&overrides).expect("sources");
     let fetcher = Fetcher::new(Store::new(cache.to_owned())).expect("a fetcher");
-    Draft::new(plan, &sources, &fetcher).await.expect("a draft")
+    Draft::new(plan, &sources, None, &fetcher)
+        .await
+        .expect("a draft")
 }
 
 /// A key pair made by openssl: the private key, and the folder with the public one.

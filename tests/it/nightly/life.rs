@@ -47,6 +47,10 @@ fn the_first_night_publishes_and_the_second_finds_nothing() {
         "{summary}"
     );
 
+    // What was locked for it lies beside it; locks that people keep are theirs.
+    assert!(file("nights/base-x86_64/lock.toml").contains("profile = \"base\""));
+    assert!(!folder.join("locks").exists());
+
     let second = town.night(&["--exit-unchanged"]);
     assert_eq!(second.status, 4, "{}", second.said);
     assert_eq!(second.outcome(0), "unchanged");
