@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use crate::apk::dependency::Dependency;
 use crate::apk::fetch::Fetcher;
 use crate::apk::index::{Checksum, IndexPackage};
-use crate::apk::keys::KeyRing;
 use crate::apk::mirror::{MirrorError, Repository};
 use crate::apk::solver::{self, Selected, Source, Unsolvable};
 use crate::arch::Arch;
