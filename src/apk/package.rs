@@ -20,7 +20,7 @@ use super::member::{Member, read_member};
 use super::pkginfo::PkgInfo;
 
 /// The control member holds `.PKGINFO` and scripts; the largest in Alpine are some 100 KiB.
-const CONTROL_LIMIT: usize = 16 << 20;
+pub(super) const CONTROL_LIMIT: usize = 16 << 20;
 
 /// A package file that is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -225,9 +225,9 @@ fn verify_data(path: &Path, reader: &mut impl BufRead, info: &PkgInfo) -> Result
     Ok(())
 }
 
-type Control = (PkgInfo, BTreeMap<ScriptKind, Vec<u8>>);
+pub(super) type Control = (PkgInfo, BTreeMap<ScriptKind, Vec<u8>>);
 
-fn read_control(content: &[u8]) -> io::Result<Control> {
+pub(super) fn read_control(content: &[u8]) -> io::Result<Control> {
     let mut info = None;
     let mut scripts = BTreeMap::new();
     for entry in tar::Archive::new(content).entries()? {

@@ -17,7 +17,6 @@ use super::ledger::timed;
 use super::report::{Outcome, Report, Step};
 use super::settings::Terms;
 use crate::apk::fetch::Fetcher;
-use crate::apk::store::Store;
 use crate::arch::Arch;
 use crate::aws::Aws;
 use crate::builder::packages::PackagesError;
@@ -156,7 +155,7 @@ async fn open(night: &Night<'_>, orders: &[Order]) -> Result<Shop, NightlyError>
         signer: desk.store.signer.clone(),
         profiles: config.own_profiles().to_owned(),
         builder: Builder::open(terms.on, config, publisher, program, &archs).await?,
-        fetcher: Fetcher::new(Store::of_user()).map_err(PackagesError::from)?,
+        fetcher: Fetcher::configured(&config.downloads).map_err(PackagesError::from)?,
         publisher: (*publisher).clone(),
         sources: night.sources.clone(),
         limit: Semaphore::new(terms.jobs),
