@@ -9,32 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::support::{Ended, demo_mirror, program, run, shared_alpine, skip};
-
-fn build(out: &Path, more: &[&str]) -> Ended {
-    let mirror = demo_mirror();
-    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
-    let keys = text(&mirror.join("keys"));
-    let (mirror, out) = (text(&mirror), text(out));
-    let fixed = [
-        "build",
-        "base",
-        "--arch",
-        "x86_64",
-        "--output",
-        "json",
-        "--keys-dir",
-        &keys,
-        "--out",
-        &out,
-    ];
-    let sources: &[&str] = if more.contains(&"--mirror") {
-        &[]
-    } else {
-        &["--mirror", &mirror]
-    };
-    run(fixed.iter().chain(sources).chain(more))
-}
+use super::support::{Ended, build, demo_mirror, program, run, shared_alpine, skip};
 
 #[track_caller]
 fn boot(out: &Path, more: &[&str]) -> Value {
@@ -76,8 +51,8 @@ fn ext4_of(image: &Path, dir: &Path) -> PathBuf {
 fn the_base_image_is_reproducible_and_sound_and_boots_under_bios_and_uefi() {
     let dir = tempfile::tempdir().expect("a folder");
     let (one, other) = (dir.path().join("one"), dir.path().join("other"));
-    build(&one, &[]).done();
-    build(&other, &[]).done();
+    build("base", &one, &[]).done();
+    build("base", &other, &[]).done();
 
     let manifest: Value =
         serde_json::from_slice(&fs::read(one.join("manifest.json")).expect("a manifest"))
@@ -163,9 +138,19 @@ fn the_base_image_is_reproducible_and_sound_and_boots_under_bios_and_uefi() {
 }
 
 #[test]
+fn the_build_instances_image_boots_and_asks_nobody() {
+    let dir = tempfile::tempdir().expect("a folder");
+    build("builder", dir.path(), &[]).done();
+    let report = boot(dir.path(), &[]);
+    assert_eq!(report["connection_attempts"], serde_json::json!([]));
+    assert!(!services(&report, "default").contains(&"sshd".to_owned()));
+}
+
+#[test]
 fn an_image_with_an_initramfs_boots() {
     let dir = tempfile::tempdir().expect("a folder");
     build(
+        "base",
         dir.path(),
         &[
             "--set",
@@ -217,7 +202,7 @@ fn real_alpine_boots_and_passes_its_checks() {
         "--set",
         "checks.monit-starts-a-daemon-that-died.run=true",
     ];
-    build(dir.path(), &args).done();
+    build("base", dir.path(), &args).done();
     let manifest: Value =
         serde_json::from_slice(&fs::read(dir.path().join("manifest.json")).expect("a manifest"))
             .expect("JSON");
@@ -255,7 +240,7 @@ fn a_check_that_fails_fails_the_test() {
     )
     .expect("a file");
     let out = dir.path().join("out");
-    build(&out, &[]).done();
+    build("base", &out, &[]).done();
     let config = dir.path().join("c.toml");
     let args = [
         "--config",
@@ -311,7 +296,7 @@ fn a_disk_that_does_not_boot_is_given_up_at_the_deadline() {
 #[test]
 fn a_failed_build_leaves_the_earlier_image_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a folder");
-    build(dir.path(), &[]).done();
+    build("base", dir.path(), &[]).done();
     let other = run([
         "test",
         dir.path().to_str().expect("UTF-8"),
@@ -323,7 +308,7 @@ fn a_failed_build_leaves_the_earlier_image_and_nothing_else() {
             .failed(2)
             .contains("is for x86_64, not for what --arch says")
     );
-    let twice = build(dir.path(), &["base"]).failed(2);
+    let twice = build("base", dir.path(), &["base"]).failed(2);
     assert!(
         twice.contains("the profile `base` is named twice"),
         "{twice}"
@@ -344,13 +329,23 @@ fn a_failed_build_leaves_the_earlier_image_and_nothing_else() {
         );
     }
     let before = fs::read(dir.path().join("manifest.json")).expect("a manifest");
-    let small = build(dir.path(), &["--set", "disk.size=64MiB"]).failed(1);
+    let small = build("base", dir.path(), &["--set", "disk.size=64MiB"]).failed(1);
     assert!(small.contains("next: "), "{small}");
-    let missing = build(dir.path(), &["--set", "packages=[\"no-such-package\"]"]).failed(1);
+    let missing = build(
+        "base",
+        dir.path(),
+        &["--set", "packages=[\"no-such-package\"]"],
+    )
+    .failed(1);
     assert!(missing.contains("no-such-package"), "{missing}");
-    let mirror = build(dir.path(), &["--mirror", "/nonexistent"]).failed(1);
+    let mirror = build("base", dir.path(), &["--mirror", "/nonexistent"]).failed(1);
     assert!(mirror.contains("there is no such file"), "{mirror}");
-    let service = build(dir.path(), &["--set", "services.default=[\"chronid\"]"]).failed(1);
+    let service = build(
+        "base",
+        dir.path(),
+        &["--set", "services.default=[\"chronid\"]"],
+    )
+    .failed(1);
     assert!(
         service.contains("there is no /etc/init.d/chronid")
             && service.contains("did you mean `chronyd`?"),
@@ -440,7 +435,7 @@ fn what_this_machine_lacks_is_named_with_the_way_to_get_it() {
         "{error}"
     );
 
-    let unwritable = build(Path::new("/proc/alpine-ami"), &[]).failed(1);
+    let unwritable = build("base", Path::new("/proc/alpine-ami"), &[]).failed(1);
     assert!(
         unwritable.contains("cannot write /proc/alpine-ami") && unwritable.contains("--out"),
         "{unwritable}"

@@ -102,6 +102,21 @@ pub fn demo_mirror() -> PathBuf {
     mirror
 }
 
+/// `build PROFILE` for x86_64 into `out` from the demo mirror, or from another one that `more` names.
+pub fn build(profile: &str, out: &Path, more: &[&str]) -> Ended {
+    let mirror = demo_mirror();
+    let keys = mirror.join("keys");
+    let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+    let (mirror, keys, out) = (text(&mirror), text(&keys), text(out));
+    let mut args = vec!["build", profile, "--arch", "x86_64", "--output", "json"];
+    args.extend(["--keys-dir", &keys, "--out", &out]);
+    if !more.contains(&"--mirror") {
+        args.extend(["--mirror", &mirror]);
+    }
+    args.extend(more);
+    run(args)
+}
+
 /// What a build of the profile `base` for x86_64 needs, out of the demo mirror; files go to `cache`.
 pub async fn base_draft(cache: &Path) -> Draft {
     let source = ProfileSource {

@@ -3,9 +3,13 @@
 use super::documents::{toml_values, yaml_scalars};
 use super::{file, plans, unknown};
 
-/// Fields of `KubeletConfiguration`, kubelet.config.k8s.io/v1beta1, of Kubernetes 1.22:
-/// <https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/> of that release, which is
-/// made from staging/src/k8s.io/kubelet/config/v1beta1/types.go.
+/// Fields of `KubeletConfiguration`, kubelet.config.k8s.io/v1beta1, of Kubernetes 1.22.
+///
+/// The release's own file was not at hand. These are the fields of
+/// staging/src/k8s.io/kubelet/config/v1beta1/types.go in n4j/kubernetes at 23aa76a11e62, a fork shortly
+/// before 1.22 (less its own `CertDirectory`), and two of the five that were added from there to 1.23, which
+/// kubeedge/kubeedge has below vendor/ at 0df0dfe9d5b4. `cpuManagerPolicyOptions` and `memoryThrottlingFactor`
+/// are taken for 1.22's; `registerNode`, `registerWithTaints` and `shutdownGracePeriodByPodPriority` for 1.23's.
 const KUBELET: &str = "
     apiVersion kind
     enableServer staticPodPath syncFrequency fileCheckFrequency httpCheckFrequency staticPodURL
@@ -31,13 +35,19 @@ const KUBELET: &str = "
     reservedMemory enableProfilingHandler enableDebugFlagsHandler seccompDefault
     memoryThrottlingFactor";
 
-/// Fields of `CredentialProviderConfig`, kubelet.config.k8s.io/v1alpha1, of Kubernetes 1.22:
-/// staging/src/k8s.io/kubelet/config/v1alpha1/types.go.
+/// Fields of `CredentialProviderConfig`, kubelet.config.k8s.io/v1alpha1: kubernetes/kubernetes,
+/// staging/src/k8s.io/kubelet/config/v1alpha1/types.go at 0b1dcaba0a3f. That is years after 1.22, of which
+/// no copy was at hand.
 const CREDENTIAL_PROVIDER: &str = "
     apiVersion kind providers[].name providers[].matchImages[] providers[].defaultCacheDuration
     providers[].apiVersion providers[].args[] providers[].env[].name providers[].env[].value";
 
-/// Keys of crio.conf(5) of CRI-O 1.22 (docs/crio.conf.5.md there).
+/// Keys of crio.conf(5): docs/crio.conf.5.md in kubernetes-sigs/cri-o at 032dee6a5154, on the way from
+/// CRI-O 1.21 to 1.22, of which no copy was at hand.
+///
+/// The page was behind its program. By pkg/config/config.go at that commit, `separate_pull_cgroup` is read
+/// in `crio.runtime` and not in `crio.image`; `default_mounts`, `manage_ns_lifecycle` and
+/// `enable_custom_shm_size` are read no more, and are not here.
 const CRIO: &str = "
     crio.root crio.runroot crio.storage_driver crio.storage_option crio.log_dir crio.version_file
     crio.version_file_persist crio.internal_wipe crio.clean_shutdown_file
@@ -55,32 +65,41 @@ const CRIO: &str = "
     crio.runtime.log_size_max crio.runtime.log_to_journald crio.runtime.container_exits_dir
     crio.runtime.container_attach_socket_dir crio.runtime.bind_mount_prefix crio.runtime.read_only
     crio.runtime.uid_mappings crio.runtime.gid_mappings crio.runtime.ctr_stop_timeout
-    crio.runtime.manage_ns_lifecycle crio.runtime.drop_infra_ctr crio.runtime.infra_ctr_cpuset
-    crio.runtime.namespaces_dir crio.runtime.pinns_path
-    crio.runtime.absent_mount_sources_to_reject
+    crio.runtime.drop_infra_ctr crio.runtime.infra_ctr_cpuset crio.runtime.namespaces_dir
+    crio.runtime.pinns_path crio.runtime.absent_mount_sources_to_reject
+    crio.runtime.separate_pull_cgroup
     crio.runtime.runtimes.crun.runtime_path crio.runtime.runtimes.crun.runtime_root
-    crio.runtime.runtimes.crun.runtime_type
+    crio.runtime.runtimes.crun.runtime_type crio.runtime.runtimes.crun.runtime_config_path
     crio.runtime.runtimes.crun.privileged_without_host_devices
     crio.runtime.runtimes.crun.allowed_annotations
     crio.image.default_transport crio.image.global_auth_file crio.image.pause_image
     crio.image.pause_image_auth_file crio.image.pause_command crio.image.signature_policy
-    crio.image.image_volumes crio.image.insecure_registries crio.image.big_files_temporary_dir
-    crio.image.separate_pull_cgroup
+    crio.image.image_volumes crio.image.insecure_registries crio.image.registries
+    crio.image.big_files_temporary_dir
     crio.network.cni_default_network crio.network.network_dir crio.network.plugin_dirs
     crio.metrics.enable_metrics crio.metrics.metrics_port crio.metrics.metrics_socket
     crio.metrics.metrics_cert crio.metrics.metrics_key";
 
-/// Keys of containers-storage.conf(5).
+/// Keys of containers-storage.conf(5), but for the tables of other drivers: containers/storage,
+/// docs/containers-storage.conf.5.md at 01fccaa58f06. That is newer than what CRI-O 1.22 has in it, so not
+/// each of them need be known there; a page of that time was not at hand.
 const STORAGE: &str = "
-    storage.driver storage.graphroot storage.runroot storage.rootless_storage_path
-    storage.options.additionalimagestores storage.options.size storage.options.remap-uids
-    storage.options.remap-gids storage.options.overlay.mountopt storage.options.overlay.mount_program
+    storage.driver storage.graphroot storage.rootless_storage_path storage.imagestore
+    storage.runroot storage.driver_priority storage.transient_store
+    storage.options.additionalimagestores storage.options.pull_options.enable_partial_images
+    storage.options.pull_options.use_hard_links storage.options.pull_options.ostree_repos
+    storage.options.remap-uids storage.options.remap-gids storage.options.remap-user
+    storage.options.remap-group storage.options.root-auto-userns-user
+    storage.options.auto-userns-min-size storage.options.auto-userns-max-size
+    storage.options.disable-volatile
     storage.options.overlay.ignore_chown_errors storage.options.overlay.inodes
-    storage.options.overlay.size storage.options.overlay.skip_mount_home
-    storage.options.overlay.force_mask";
+    storage.options.overlay.force_mask storage.options.overlay.mount_program
+    storage.options.overlay.mountopt storage.options.overlay.skip_mount_home
+    storage.options.overlay.size";
 
-/// Keys of version 2 of containers-registries.conf(5), beside its tables.
-const REGISTRIES: &str = "unqualified-search-registries short-name-mode credential-helpers";
+/// Keys of version 2 of containers-registries.conf(5), beside its tables: containers/image,
+/// docs/containers-registries.conf.5.md at 05d705ce05d5, which is older than what CRI-O 1.22 has in it.
+const REGISTRIES: &str = "unqualified-search-registries short-name-mode";
 
 #[test]
 fn kubelets_configuration_has_fields_of_1_22_only() {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{demo_mirror, run};
+use crate::support::{build, demo_mirror, run};
 
 /// What is asked of the records in /run/stand-ins; then kubeadm's part is played.
 const RECORDS: &str = r#"
@@ -88,24 +88,9 @@ fn passes(profile: &str, more: &[&str]) {
     let config = dir.path().join("c.toml");
     fs::write(&config, "[paths]\nprofiles = [\"profiles\"]\n").expect("a file");
     let out = dir.path().join("out");
-    let (config, keys) = (text(&config), text(&mirror.join("keys")));
-    let (out, mirror) = (text(&out), text(&mirror));
-    run([
-        "--config",
-        &config,
-        "build",
-        "mine",
-        "--arch",
-        "x86_64",
-        "--mirror",
-        &mirror,
-        "--keys-dir",
-        &keys,
-        "--out",
-        &out,
-    ])
-    .done();
-    let manifest = fs::read(Path::new(&out).join("manifest.json")).expect("a manifest");
+    let (config, place) = (text(&config), text(&out));
+    build("mine", &out, &["--config", &config]).done();
+    let manifest = fs::read(out.join("manifest.json")).expect("a manifest");
     let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
     let packages = manifest["packages"].as_array().expect("a list");
     let has = |name: &str| packages.iter().any(|one| one["name"] == name);
@@ -116,7 +101,7 @@ fn passes(profile: &str, more: &[&str]) {
         "--config",
         &config,
         "test",
-        &out,
+        &place,
         "--memory",
         "768",
         "--deadline",

@@ -2,10 +2,13 @@
 
 use super::{plans, unknown};
 
-/// Keys of a network configuration of CNI 0.4.0 (the specification's SPEC.md), of the plugin `bridge` and
-/// of `host-local` (their pages on <https://www.cni.dev/plugins/current/>).
+/// Keys of a network configuration of CNI 0.4.0: containernetworking/cni, SPEC.md at 020cac50ab19; of the
+/// plugin `bridge` and of `host-local`: containernetworking/cni.dev, content/plugins/current/main/bridge.md
+/// at 022cd218a116 and content/plugins/current/ipam/host-local.md at 5be68896028c. The page of `bridge` is
+/// newer than Alpine 3.15's plugins, and its `enabledad` is not here.
 const NETWORK: &str = "
-    cniVersion name type args ipMasq ipam dns
+    cniVersion name type args ipMasq networkScaling ipam dns
+    dns.nameservers dns.domain dns.search dns.options
     bridge isGateway isDefaultGateway forceAddress mtu hairpinMode promiscMode vlan
     ipam.type ipam.subnet ipam.rangeStart ipam.rangeEnd ipam.gateway ipam.routes ipam.ranges
     ipam.resolvConf ipam.dataDir";

@@ -5,17 +5,19 @@ use std::process::Command;
 
 use super::{file, plans, unknown};
 
-/// Those of kubelet's flags of 1.22 that a node without systemd may want:
-/// <https://kubernetes.io/docs/reference/command-line-tools-reference/kubelet/> of that release.
+/// Those of kubelet's flags that a node without systemd may want. All are in tengqm/kubernetes.github.io,
+/// content/en/docs/reference/command-line-tools-reference/kubelet.md at 6e63675dd6dc, which is 1.21's page;
+/// that of 1.22 was not at hand.
 const KUBELET_FLAGS: &str = "
     bootstrap-kubeconfig cert-dir cgroup-driver config container-runtime container-runtime-endpoint
     feature-gates hostname-override image-credential-provider-bin-dir
     image-credential-provider-config kubeconfig node-ip node-labels pod-infra-container-image
     provider-id register-with-taints root-dir runtime-cgroups v";
 
-/// Keys of /proc/sys in Linux 5.15, by the kernel's Documentation/admin-guide/sysctl (vm.rst, kernel.rst,
-/// fs.rst) and Documentation/networking/ip-sysctl.rst; those of net.bridge come with br_netfilter, and
-/// those of kernel.keys (Documentation/security/keys/core.rst) with CONFIG_KEYS, which Alpine's has.
+/// Keys of /proc/sys, by torvalds/linux below Documentation/admin-guide/sysctl: vm.rst at 010e85f9e47c,
+/// kernel.rst at 01478b833176 and fs.rst at 0604aa87b098, none of them exactly 5.15's. Not compared with a
+/// copy: fs.inotify (inotify(7)), net (Documentation/networking/ip-sysctl.rst; net.bridge comes with
+/// br_netfilter), kernel.keys (Documentation/security/keys/core.rst; with CONFIG_KEYS, which Alpine's has).
 const SYSCTLS: &str = "
     fs.file-max fs.inotify.max_queued_events fs.inotify.max_user_instances
     fs.inotify.max_user_watches fs.nr_open kernel.keys.root_maxbytes kernel.keys.root_maxkeys
