@@ -5,6 +5,7 @@
 //! gets them into the [`store`], [`package`] verifies each before it is unpacked, and
 //! [`database`] writes down what was installed.
 
+pub mod archive;
 pub mod database;
 pub mod dependency;
 pub mod fetch;

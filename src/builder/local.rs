@@ -16,7 +16,9 @@ use crate::image::disk::{DiskPlan, DiskSummary, write_disk};
 use crate::image::error::ImageError;
 use crate::image::grub::{BootTools, SerialPort};
 use crate::image::initramfs::InitramfsPlan;
-use crate::image::install::{InstallError, InstallPlan, Planned, install, newest_build};
+use crate::image::install::{
+    InstallError, InstallPlan, Planned, SCRIPT_DEADLINE, install, newest_build,
+};
 use crate::image::jail::{End, Jail, JailError};
 use crate::image::manifest::{
     IMAGE, ImageFile, KernelInfo, MANIFEST, Manifest, RootFileSystem, SCHEMA,
@@ -279,6 +281,7 @@ impl Assembly<'_> {
             arch: self.plan.arch.as_str(),
             keys: &self.options.sources.keys,
             program: &self.options.program,
+            script_deadline: SCRIPT_DEADLINE,
         };
         install(root, &plan).map(drop)
     }

@@ -1,6 +1,7 @@
 //! `packages`: resolving and installing without a profile, and making repositories.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
@@ -17,7 +18,7 @@ use crate::arch::Arch;
 use crate::assets::Assets;
 use crate::builder::local::planned;
 use crate::builder::packages::{Chosen, Indexes, PackagesError};
-use crate::image::install::{InstallPlan, install};
+use crate::image::install::{InstallPlan, SCRIPT_DEADLINE, install};
 use crate::plan::Sources;
 use crate::ui::{Failure, Status, Ui, text};
 use crate::workdir::WorkDir;
@@ -67,6 +68,9 @@ struct InstallArgs {
     /// New or empty folder
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
+    /// After so many seconds a script that has not ended is stopped, and the installation with it
+    #[arg(long, value_name = "SECONDS", default_value_t = SCRIPT_DEADLINE.as_secs())]
+    script_deadline: u64,
     #[command(flatten)]
     wanted: Wanted,
 }
@@ -204,6 +208,7 @@ impl InstallArgs {
                 arch: arch.as_str(),
                 keys: &sources.keys,
                 program: &program,
+                script_deadline: Duration::from_secs(self.script_deadline),
             };
             let installed = tokio::task::block_in_place(|| install(&root, &plan))?;
             Ok(installed.iter().map(|one| one.id()).collect::<Vec<_>>())

@@ -102,7 +102,9 @@ impl RootDir {
     pub fn rewrite(&self, path: &str, text: &str) -> io::Result<()> {
         let (dir, base) = split(path);
         let parent = open_dir(self.handle(), dir)?;
-        let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // NONBLOCK: a script may have left a pipe there, whose other end nobody opens.
+        let flags =
+            OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = fs::openat(&parent, base, flags, Mode::empty())?;
         File::from(file).write_all(text.as_bytes())
     }

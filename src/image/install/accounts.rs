@@ -25,12 +25,12 @@ impl Accounts {
     }
 
     /// The id of a user by name, else the number the package gives.
-    pub fn uid(&self, name: Option<String>, number: u32) -> u32 {
+    pub fn uid(&self, name: Option<&str>, number: u32) -> u32 {
         lookup(&self.users, name).unwrap_or(number)
     }
 
     /// The id of a group by name, else the number the package gives.
-    pub fn gid(&self, name: Option<String>, number: u32) -> u32 {
+    pub fn gid(&self, name: Option<&str>, number: u32) -> u32 {
         lookup(&self.groups, name).unwrap_or(number)
     }
 
@@ -46,19 +46,19 @@ impl Accounts {
 
     /// The id of a user that must exist.
     pub fn user(&self, name: &str) -> Option<u32> {
-        lookup(&self.users, Some(name.to_owned()))
+        lookup(&self.users, Some(name))
     }
 
     /// The id of a group that must exist.
     pub fn group(&self, name: &str) -> Option<u32> {
-        lookup(&self.groups, Some(name.to_owned()))
+        lookup(&self.groups, Some(name))
     }
 }
 
-fn lookup(ids: &HashMap<String, u32>, name: Option<String>) -> Option<u32> {
+fn lookup(ids: &HashMap<String, u32>, name: Option<&str>) -> Option<u32> {
     let name = name.filter(|name| !name.is_empty())?;
     // Before the package with `etc/passwd` there is no file that names root.
-    ids.get(&name)
+    ids.get(name)
         .copied()
         .or_else(|| (name == "root").then_some(0))
 }
@@ -86,10 +86,10 @@ mod tests {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nchrony:x:100:101::/:/sbin/nologin\n";
         std::fs::write(dir.path().join("etc/passwd"), passwd).expect("passwd");
         let accounts = Accounts::read(&RootDir::open(dir.path()).expect("a root")).expect("reads");
-        assert_eq!(accounts.uid(Some("chrony".to_owned()), 7), 100);
-        assert_eq!(accounts.uid(Some("nobody-here".to_owned()), 7), 7);
-        assert_eq!(accounts.uid(Some(String::new()), 7), 7);
-        assert_eq!(accounts.gid(Some("root".to_owned()), 7), 0);
+        assert_eq!(accounts.uid(Some("chrony"), 7), 100);
+        assert_eq!(accounts.uid(Some("nobody-here"), 7), 7);
+        assert_eq!(accounts.uid(Some(""), 7), 7);
+        assert_eq!(accounts.gid(Some("root"), 7), 0);
         assert_eq!(accounts.user("nobody-here"), None);
     }
 }

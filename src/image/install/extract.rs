@@ -4,26 +4,28 @@
 //! RESOLVE_NO_SYMLINKS)`: neither `..` nor a symbolic link that an earlier package or script left
 //! can lead a later file outside.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::io::{self, Read, Write as _};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::rc::Rc;
 
-use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
 use sha1::{Digest as _, Sha1};
 use tar::EntryType;
 
 use super::accounts::Accounts;
+use super::devices;
 use super::owners::{Claim, Owner, Owners};
 use super::paths::{clean_name, invalid, open_dir, remove};
+use crate::apk::archive::{Archive, Entry};
 use crate::apk::index::Checksum;
 use crate::apk::record::{FileRecord, PathRecord, Records};
 
-/// Entries of one package; the largest in Alpine has some 30,000.
-const COUNT_LIMIT: usize = 1_000_000;
-/// Unpacked bytes of one package.
-const SIZE_LIMIT: u64 = 16 << 30;
+/// What a file is written as where its name is taken: a name of its own, short enough beside the
+/// longest name.
+const TEMPORARY: &str = ".apk-unpacking";
 
 /// The root being filled.
 pub struct Target<'a> {
@@ -38,178 +40,162 @@ pub struct Target<'a> {
 /// Unpacks `data` as `owner` and returns what the database has to know of it.
 ///
 /// # Errors
-/// A name that would leave the root, a conflict with another package, a bound that is exceeded, or
-/// a file that cannot be written; the text names the entry.
-pub fn extract(data: impl Read, owner: &Owner, target: &mut Target<'_>) -> io::Result<Records> {
-    let mut archive = tar::Archive::new(data);
+/// A name that would leave the root, a conflict with another package, an entry that has no place in
+/// a package, or a file that cannot be written; the text names the entry.
+pub fn extract(
+    data: impl BufRead,
+    owner: &Rc<Owner>,
+    target: &mut Target<'_>,
+) -> io::Result<Records> {
+    let mut archive = Archive::new(data);
     let mut unpacker = Unpacker {
         owner,
         target,
         records: Records::default(),
-        checksums: BTreeMap::new(),
+        seen: HashMap::new(),
         parent: None,
-        bytes: 0,
     };
-    for (count, entry) in archive.entries()?.enumerate() {
-        if count >= COUNT_LIMIT {
-            return Err(invalid(format!("it has more than {COUNT_LIMIT} entries")));
-        }
-        let mut entry = entry?;
-        let raw = String::from_utf8(entry.path_bytes().into_owned())
-            .map_err(|error| invalid(format!("the name {error} is not UTF-8")))?;
-        let Some(name) = clean_name(&raw)? else {
+    while let Some(entry) = archive.next_entry()? {
+        let Some(name) = clean_name(&entry.name)? else {
             continue;
         };
         unpacker
-            .entry(&name, &mut entry)
+            .entry(&name, &entry, &mut archive)
             .map_err(|error| io::Error::new(error.kind(), format!("`{name}`: {error}")))?;
     }
     Ok(unpacker.records)
 }
 
-struct Unpacker<'a, 'b> {
-    owner: &'a Owner,
-    target: &'a mut Target<'b>,
-    records: Records,
-    checksums: BTreeMap<String, Option<Checksum>>,
-    parent: Option<(String, OwnedFd)>,
-    bytes: u64,
+/// What has become of an entry.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It is a folder, or was left to the package that has it.
+    NoFile,
+    /// It is a file with this checksum; devices have none.
+    File(Option<Checksum>),
 }
 
-/// What an entry's header says, read before its content.
-struct Header {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    mtime: i64,
-    checksum: Option<Checksum>,
-    xattrs: Vec<(String, Vec<u8>)>,
+struct Unpacker<'a, 'b> {
+    owner: &'a Rc<Owner>,
+    target: &'a mut Target<'b>,
+    records: Records,
+    /// The entries so far.
+    seen: HashMap<String, Fate>,
+    /// The folder of the last entry, which mostly is that of the next.
+    parent: Option<(String, OwnedFd)>,
 }
 
 impl Unpacker<'_, '_> {
-    fn entry<R: Read>(&mut self, name: &str, entry: &mut tar::Entry<'_, R>) -> io::Result<()> {
-        let header = self.header(entry)?;
-        let kind = entry.header().entry_type();
-        if kind.is_dir() {
-            return self.directory(name, &header);
-        }
-        if self.checksums.contains_key(name) {
+    fn entry(&mut self, name: &str, entry: &Entry, content: impl BufRead) -> io::Result<()> {
+        if self.seen.contains_key(name) {
             return Err(invalid("it is in the package twice".to_owned()));
         }
-        let (parent, base) = self.parent(name)?;
-        if !self.takes(name)? {
-            return Ok(());
-        }
-        let checksum = match kind {
-            EntryType::Regular | EntryType::Continuous => {
-                Some(self.file(&parent, name, &base, entry, &header)?)
-            }
-            EntryType::Symlink => Some(symlink(&parent, &base, entry, &header)?),
-            EntryType::Link => self.hardlink(&parent, &base, entry)?,
-            EntryType::Char | EntryType::Block | EntryType::Fifo => {
-                device(&parent, &base, entry, kind, &header)?;
-                header.checksum
-            }
-            other => return Err(invalid(format!("entries of type {other:?} have no place"))),
+        let (dir, base) = name.rsplit_once('/').unwrap_or(("", name));
+        let cached = self.parent.take().filter(|(path, _)| path == dir);
+        let parent = match cached {
+            Some((_, parent)) => parent,
+            None => open_dir(self.target.root, dir)?,
         };
-        self.checksums.insert(name.to_owned(), checksum);
-        let files = &mut self.target.owners.files;
-        if let Some(before) = files.insert(name.to_owned(), self.owner.clone()) {
-            let taken = (name.to_owned(), before.name);
-            self.records.taken_over.push(taken);
-        }
-        let (mode, uid, gid) = (header.mode, header.uid, header.gid);
-        self.records.add_file(
-            name,
-            FileRecord {
-                name: base,
-                path: PathRecord { mode, uid, gid },
-                checksum,
-            },
-        );
+        let fate = match entry.kind {
+            EntryType::Directory => self.directory(&parent, name, base, entry)?,
+            _ => self.file(&parent, name, base, entry, content)?,
+        };
+        self.parent = Some((dir.to_owned(), parent));
+        self.seen.insert(name.to_owned(), fate);
         Ok(())
     }
 
-    fn header<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> io::Result<Header> {
+    fn ids(&self, entry: &Entry) -> (u32, u32) {
         let accounts = self.target.accounts;
-        let header = entry.header();
-        let text = |bytes: Option<&[u8]>| {
-            bytes.map(|bytes| {
-                String::from_utf8_lossy(bytes)
-                    .trim_end_matches('\0')
-                    .to_owned()
-            })
-        };
-        let id = |id: u64| u32::try_from(id).map_err(|_| invalid(format!("{id} is no user id")));
-        let mut read = Header {
-            mode: header.mode()? & 0o7777,
-            uid: accounts.uid(text(header.username_bytes()), id(header.uid()?)?),
-            gid: accounts.gid(text(header.groupname_bytes()), id(header.gid()?)?),
-            mtime: i64::try_from(header.mtime()?).unwrap_or(0),
-            checksum: None,
-            xattrs: Vec::new(),
-        };
-        for extension in entry.pax_extensions()?.into_iter().flatten() {
-            let extension = extension?;
-            let key = extension
-                .key()
-                .map_err(|error| invalid(error.to_string()))?;
-            if key == "APK-TOOLS.checksum.SHA1" {
-                read.checksum = Some(from_hex(extension.value_bytes())?);
-            } else if let Some(name) = key.strip_prefix("SCHILY.xattr.") {
-                read.xattrs
-                    .push((name.to_owned(), extension.value_bytes().to_vec()));
-            }
-        }
-        Ok(read)
-    }
-
-    /// The handle of the folder that `name` lies in, which must be there, and its last part.
-    fn parent(&mut self, name: &str) -> io::Result<(OwnedFd, String)> {
-        let (dir, base) = name.rsplit_once('/').unwrap_or(("", name));
-        let cached = self.parent.take().filter(|(path, _)| path == dir);
-        let handle = match cached {
-            Some((_, handle)) => handle,
-            None => open_dir(self.target.root, dir)?,
-        };
-        let handle_again = handle.try_clone()?;
-        self.parent = Some((dir.to_owned(), handle));
-        Ok((handle_again, base.to_owned()))
+        let uid = accounts.uid(entry.user.as_deref(), entry.uid);
+        (uid, accounts.gid(entry.group.as_deref(), entry.gid))
     }
 
     /// Creates or shares a folder. Where several packages have it, the lowest owner wins, and
     /// between equal owners the modes are ANDed. A folder that a script made or changed keeps what
     /// the script gave it (apk-tools, `src/database.c`).
-    fn directory(&mut self, name: &str, header: &Header) -> io::Result<()> {
-        let (parent, base) = self.parent(name)?;
-        let new = (header.uid, header.gid, header.mode);
+    fn directory(
+        &mut self,
+        parent: &OwnedFd,
+        name: &str,
+        base: &str,
+        entry: &Entry,
+    ) -> io::Result<Fate> {
+        let (uid, gid) = self.ids(entry);
+        let new = (uid, gid, entry.mode);
+        let path = PathRecord {
+            mode: entry.mode,
+            uid,
+            gid,
+        };
+        self.records.add_directory(name, path);
         let before = self.target.owners.directories.get(name).copied();
         let (uid, gid, mode) = match before {
             Some((uid, gid, mode)) if (uid, gid) == (new.0, new.1) => (uid, gid, mode & new.2),
             Some(before) if (before.0, before.1) < (new.0, new.1) => before,
             _ => new,
         };
-        let made = match fs::mkdirat(&parent, &base, Mode::from_raw_mode(0o700)) {
+        let made = match fs::mkdirat(parent, base, Mode::from_raw_mode(0o700)) {
             Ok(()) => true,
-            Err(rustix::io::Errno::EXIST) => false,
+            Err(Errno::EXIST) => false,
             Err(error) => return Err(error.into()),
         };
-        let handle = open_dir(&parent, &base)?;
+        let handle = open_dir(parent, base)?;
         let there = fs::fstat(&handle)?;
         let as_packaged = before == Some((there.st_uid, there.st_gid, there.st_mode & 0o7777));
         if made || as_packaged {
             fs::fchown(&handle, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
             fs::fchmod(&handle, Mode::from_raw_mode(mode))?;
-            set_xattrs(&handle, header)?;
+            set_xattrs(&handle, entry)?;
         }
-        self.target
-            .owners
-            .directories
-            .insert(name.to_owned(), (uid, gid, mode));
-        let (mode, uid, gid) = (header.mode, header.uid, header.gid);
-        self.records
-            .add_directory(name, PathRecord { mode, uid, gid });
-        Ok(())
+        let directories = &mut self.target.owners.directories;
+        directories.insert(name.to_owned(), (uid, gid, mode));
+        Ok(Fate::NoFile)
+    }
+
+    /// Lays down anything that is not a folder.
+    fn file(
+        &mut self,
+        parent: &OwnedFd,
+        name: &str,
+        base: &str,
+        entry: &Entry,
+        content: impl BufRead,
+    ) -> io::Result<Fate> {
+        if !self.takes(name)? {
+            return Ok(Fate::NoFile);
+        }
+        let (uid, gid) = self.ids(entry);
+        let ids = (Uid::from_raw(uid), Gid::from_raw(gid));
+        let checksum = match entry.kind {
+            EntryType::Regular | EntryType::Continuous => {
+                Some(self.regular(parent, name, base, entry, ids, content)?)
+            }
+            EntryType::Symlink => Some(symlink(parent, base, entry, ids)?),
+            EntryType::Link => self.hardlink(parent, base, entry)?,
+            EntryType::Char | EntryType::Block | EntryType::Fifo => {
+                devices::make(parent, name, base, entry, ids)?;
+                entry.checksum
+            }
+            other => return Err(invalid(format!("entries of type {other:?} have no place"))),
+        };
+        let files = &mut self.target.owners.files;
+        if let Some(before) = files.insert(name.to_owned(), Rc::clone(self.owner)) {
+            let taken = (name.to_owned(), before.name.clone());
+            self.records.taken_over.push(taken);
+        }
+        let path = PathRecord {
+            mode: entry.mode,
+            uid,
+            gid,
+        };
+        let record = FileRecord {
+            name: base.to_owned(),
+            path,
+            checksum,
+        };
+        self.records.add_file(name, record);
+        Ok(Fate::File(checksum))
     }
 
     /// Whether this package's file is laid down where another package may have one.
@@ -227,58 +213,34 @@ impl Unpacker<'_, '_> {
         }
     }
 
-    fn file<R: Read>(
-        &mut self,
+    /// Writes a file under its name or, where something is there, beside it, and then in its place.
+    fn regular(
+        &self,
         parent: &OwnedFd,
         name: &str,
         base: &str,
-        entry: &mut tar::Entry<'_, R>,
-        header: &Header,
+        entry: &Entry,
+        ids: (Uid, Gid),
+        content: impl BufRead,
     ) -> io::Result<Checksum> {
-        self.bytes = self.bytes.saturating_add(entry.size());
-        if self.bytes > SIZE_LIMIT {
-            return Err(invalid(format!(
-                "the package unpacks to more than {SIZE_LIMIT} bytes"
-            )));
-        }
-        // A name of its own, short enough beside the longest name.
-        let temporary = ".apk-unpacking".to_owned();
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let handle = fs::openat(parent, &temporary, flags, Mode::from_raw_mode(0o600))?;
-        let mut file = std::fs::File::from(handle);
-        let mut hash = Sha1::new();
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            let count = entry.read(&mut buffer)?;
-            if count == 0 {
-                break;
+        let mode = Mode::from_raw_mode(0o600);
+        match fs::openat(parent, base, flags, mode) {
+            Ok(handle) => write(File::from(handle), entry, ids, content),
+            Err(Errno::EXIST) => {
+                let handle = fs::openat(parent, TEMPORARY, flags, mode)?;
+                let found = write(File::from(handle), entry, ids, content)?;
+                let place = if self.is_protected(parent, name, base, entry.size, &found)? {
+                    format!("{base}.apk-new")
+                } else {
+                    base.to_owned()
+                };
+                fs::renameat(parent, TEMPORARY, parent, &place)?;
+                Ok(found)
             }
-            hash.update(&buffer[..count]);
-            file.write_all(&buffer[..count])?;
+            Err(error) => Err(error.into()),
         }
-        let found = Checksum::Sha1(hash.finalize().into());
-        if header.checksum.is_some_and(|stated| stated != found) {
-            return Err(invalid(
-                "its content does not match its checksum".to_owned(),
-            ));
-        }
-        fs::fchown(
-            &file,
-            Some(Uid::from_raw(header.uid)),
-            Some(Gid::from_raw(header.gid)),
-        )?;
-        // After the owner: changing that clears set-id bits.
-        fs::fchmod(&file, Mode::from_raw_mode(header.mode))?;
-        set_xattrs(&file, header)?;
-        fs::futimens(&file, &times(header.mtime))?;
-        let place = if self.is_protected(parent, name, base, &found)? {
-            format!("{base}.apk-new")
-        } else {
-            base.to_owned()
-        };
-        fs::renameat(parent, &temporary, parent, &place)?;
-        Ok(found)
     }
 
     /// Configuration that no package put there (a script did) is kept, and the package's goes
@@ -288,35 +250,40 @@ impl Unpacker<'_, '_> {
         parent: &OwnedFd,
         name: &str,
         base: &str,
+        size: u64,
         found: &Checksum,
     ) -> io::Result<bool> {
         let in_etc = name.starts_with("etc/") && !name.starts_with("etc/init.d/");
         if !in_etc || self.target.owners.files.contains_key(name) {
             return Ok(false);
         }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut there = match fs::openat(parent, base, flags, Mode::empty()) {
-            Ok(handle) => std::fs::File::from(handle),
-            Err(rustix::io::Errno::NOENT) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
-        let mut content = Vec::new();
-        there.read_to_end(&mut content)?;
-        Ok(Checksum::Sha1(Sha1::digest(&content).into()) != *found)
+        // A script may have left anything there: a pipe that nobody writes to, a file without end.
+        let there = fs::statat(parent, base, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(there.st_mode) != FileType::RegularFile
+            || there.st_size.cast_unsigned() != size
+        {
+            return Ok(true);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let there = File::from(fs::openat(parent, base, flags, Mode::empty())?);
+        let mut hash = Sha1::new();
+        io::copy(&mut there.take(size), &mut HashWriter(&mut hash))?;
+        Ok(Checksum::Sha1(hash.finalize().into()) != *found)
     }
 
     /// A further name of a file of this package, which must have come before.
-    fn hardlink<R: Read>(
-        &mut self,
+    fn hardlink(
+        &self,
         parent: &OwnedFd,
         base: &str,
-        entry: &tar::Entry<'_, R>,
+        entry: &Entry,
     ) -> io::Result<Option<Checksum>> {
         let raw = link_name(entry)?;
-        let target = clean_name(&raw)?.unwrap_or_default();
-        let Some(checksum) = self.checksums.get(&target).copied() else {
+        let target = clean_name(raw)?.unwrap_or_default();
+        let Some(Fate::File(checksum)) = self.seen.get(&target).copied() else {
             return Err(invalid(format!(
-                "it is a hard link to `{raw}`, which did not come before it in the package"
+                "it is a hard link to `{}`, which is no file that came before it in the package",
+                raw.escape_debug()
             )));
         };
         let (dir, target_base) = target.rsplit_once('/').unwrap_or(("", &target));
@@ -327,76 +294,87 @@ impl Unpacker<'_, '_> {
     }
 }
 
-fn symlink<R: Read>(
-    parent: &OwnedFd,
-    base: &str,
-    entry: &tar::Entry<'_, R>,
-    header: &Header,
-) -> io::Result<Checksum> {
-    let target = link_name(entry)?;
-    remove(parent, base)?;
-    fs::symlinkat(&target, parent, base)?;
-    fs::chownat(
-        parent,
-        base,
-        Some(Uid::from_raw(header.uid)),
-        Some(Gid::from_raw(header.gid)),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?;
-    fs::utimensat(
-        parent,
-        base,
-        &times(header.mtime),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?;
-    let found = Checksum::Sha1(Sha1::digest(target.as_bytes()).into());
-    if header.checksum.is_some_and(|stated| stated != found) {
-        return Err(invalid("its target does not match its checksum".to_owned()));
+struct HashWriter<'a>(&'a mut Sha1);
+
+impl io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
     }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Fills a new file, checks it, and gives it owner, mode, attributes and time.
+fn write(
+    mut file: File,
+    entry: &Entry,
+    (uid, gid): (Uid, Gid),
+    mut content: impl BufRead,
+) -> io::Result<Checksum> {
+    let mut hash = Sha1::new();
+    loop {
+        let chunk = content.fill_buf()?;
+        if chunk.is_empty() {
+            break;
+        }
+        hash.update(chunk);
+        file.write_all(chunk)?;
+        let length = chunk.len();
+        content.consume(length);
+    }
+    let found = Checksum::Sha1(hash.finalize().into());
+    if entry.checksum.is_some_and(|stated| stated != found) {
+        return Err(invalid(
+            "its content does not match its checksum".to_owned(),
+        ));
+    }
+    fs::fchown(&file, Some(uid), Some(gid))?;
+    // After the owner: changing that clears set-id bits.
+    fs::fchmod(&file, Mode::from_raw_mode(entry.mode))?;
+    set_xattrs(&file, entry)?;
+    fs::futimens(&file, &times(entry.mtime))?;
     Ok(found)
 }
 
-fn device<R: Read>(
+fn symlink(
     parent: &OwnedFd,
     base: &str,
-    entry: &tar::Entry<'_, R>,
-    kind: EntryType,
-    header: &Header,
-) -> io::Result<()> {
-    let kind = match kind {
-        EntryType::Char => fs::FileType::CharacterDevice,
-        EntryType::Block => fs::FileType::BlockDevice,
-        _ => fs::FileType::Fifo,
-    };
-    let major = entry.header().device_major()?.unwrap_or(0);
-    let minor = entry.header().device_minor()?.unwrap_or(0);
+    entry: &Entry,
+    (uid, gid): (Uid, Gid),
+) -> io::Result<Checksum> {
+    let target = link_name(entry)?;
+    let found = Checksum::Sha1(Sha1::digest(target.as_bytes()).into());
+    if entry.checksum.is_some_and(|stated| stated != found) {
+        return Err(invalid("its target does not match its checksum".to_owned()));
+    }
     remove(parent, base)?;
-    let mode = Mode::from_raw_mode(header.mode);
-    fs::mknodat(parent, base, kind, mode, fs::makedev(major, minor))?;
-    let (uid, gid) = (Uid::from_raw(header.uid), Gid::from_raw(header.gid));
-    fs::chownat(
-        parent,
-        base,
-        Some(uid),
-        Some(gid),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?;
-    // `mknod` is subject to the umask.
-    fs::chmodat(parent, base, mode, AtFlags::empty())?;
-    Ok(())
+    fs::symlinkat(target, parent, base)?;
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    fs::chownat(parent, base, Some(uid), Some(gid), flags)?;
+    fs::utimensat(parent, base, &times(entry.mtime), flags)?;
+    Ok(found)
 }
 
-fn link_name<R: Read>(entry: &tar::Entry<'_, R>) -> io::Result<String> {
-    let name = entry
-        .link_name_bytes()
-        .ok_or_else(|| invalid("it is a link to nothing".to_owned()))?;
-    String::from_utf8(name.into_owned())
-        .map_err(|_| invalid("the name it links to is not UTF-8".to_owned()))
+fn link_name(entry: &Entry) -> io::Result<&str> {
+    match entry.link.as_deref() {
+        Some(target) if !target.is_empty() => Ok(target),
+        _ => Err(invalid("it is a link to nothing".to_owned())),
+    }
 }
 
-fn set_xattrs(handle: impl AsFd, header: &Header) -> io::Result<()> {
-    for (name, value) in &header.xattrs {
-        let name = OsStr::from_bytes(name.as_bytes());
+/// Attributes of the names that packages use: others steer the file system of the building machine
+/// (`trusted.overlay.redirect`) or are access control lists, which an image does not have.
+fn set_xattrs(handle: impl AsFd, entry: &Entry) -> io::Result<()> {
+    for (name, value) in &entry.xattrs {
+        if !name.starts_with("user.") && !name.starts_with("security.") {
+            return Err(invalid(format!(
+                "the attribute `{}` has no place in a package",
+                name.escape_debug()
+            )));
+        }
         fs::fsetxattr(&handle, name, value, fs::XattrFlags::empty())?;
     }
     Ok(())
@@ -411,17 +389,4 @@ fn times(seconds: i64) -> Timestamps {
         last_access: time,
         last_modification: time,
     }
-}
-
-fn from_hex(text: &[u8]) -> io::Result<Checksum> {
-    let bad = || invalid("its checksum is not a SHA-1".to_owned());
-    let text = std::str::from_utf8(text).map_err(|_| bad())?.trim();
-    let mut sum = [0; 20];
-    if text.len() != 40 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(bad());
-    }
-    for (index, byte) in sum.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| bad())?;
-    }
-    Ok(Checksum::Sha1(sum))
 }

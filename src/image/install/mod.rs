@@ -4,16 +4,21 @@
 //! script; triggers once, after the last package.
 
 pub mod accounts;
+mod ahead;
+mod devices;
 mod extract;
 mod owners;
 pub mod paths;
 mod trigger;
 
-use std::io;
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use self::accounts::Accounts;
+use self::ahead::Opened;
 use self::extract::{Target, extract};
 use self::owners::{Owner, Owners};
 use super::edit::Ids;
@@ -24,10 +29,12 @@ use crate::apk::database::{self, Installed};
 use crate::apk::dependency::Dependency;
 use crate::apk::index::IndexPackage;
 use crate::apk::keys::KeyRing;
-use crate::apk::package::{Package, PackageError, ScriptKind};
+use crate::apk::package::{PackageError, ScriptKind, Scripts};
+use crate::apk::pkginfo::PkgInfo;
+use crate::apk::record::Records;
 
 /// A script that has not ended by then never will.
-const SCRIPT_DEADLINE: Duration = Duration::from_secs(300);
+pub const SCRIPT_DEADLINE: Duration = Duration::from_secs(300);
 
 /// A root that could not be filled.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +151,8 @@ pub struct InstallPlan<'a> {
     pub keys: &'a KeyRing,
     /// This program's executable, which scripts are run with.
     pub program: &'a Path,
+    /// A script that is still running after so long is stopped, and with it the installation.
+    pub script_deadline: Duration,
 }
 
 /// Fills the empty folder `root` and returns what was installed.
@@ -152,7 +161,7 @@ pub struct InstallPlan<'a> {
 /// See [`InstallError`]; the root is then of no use.
 pub fn install(root: &Path, plan: &InstallPlan<'_>) -> Result<Vec<Installed>, InstallError> {
     let handle = RootDir::open(root)?;
-    let mut installer = Installer {
+    let installer = Installer {
         root,
         handle,
         plan,
@@ -160,14 +169,12 @@ pub fn install(root: &Path, plan: &InstallPlan<'_>) -> Result<Vec<Installed>, In
         owners: Owners::default(),
         installed: Vec::new(),
     };
-    for planned in plan.packages {
-        if crate::interrupt::raised() {
-            return Err(InstallError::Interrupted);
-        }
-        installer.package(planned)?;
-    }
-    installer.triggers()?;
-    installer.finish()
+    std::thread::scope(|scope| {
+        let (sender, receiver) = ahead::channel();
+        scope.spawn(move || ahead::open(plan.packages, plan.keys, &sender));
+        // It is dropped at the end of this, whatever that is: the other thread stops when it sends.
+        installer.run(receiver)
+    })
 }
 
 struct Installer<'a> {
@@ -180,35 +187,75 @@ struct Installer<'a> {
 }
 
 impl Installer<'_> {
-    fn package(&mut self, planned: &Planned<'_>) -> Result<(), InstallError> {
+    fn run(
+        mut self,
+        opened: Receiver<Result<Opened, PackageError>>,
+    ) -> Result<Vec<Installed>, InstallError> {
+        for planned in self.plan.packages {
+            if crate::interrupt::raised() {
+                return Err(InstallError::Interrupted);
+            }
+            let package = opened
+                .recv()
+                .expect("one comes for each that is planned, or an error");
+            self.package(planned, package?)?;
+        }
+        self.triggers()?;
+        self.finish()
+    }
+
+    fn package(&mut self, planned: &Planned<'_>, package: Opened) -> Result<(), InstallError> {
         let index = planned.package;
-        let mut package = Package::open(&planned.file, &index.checksum, self.plan.keys)?;
+        let Opened {
+            info,
+            scripts,
+            data,
+        } = package;
         let id = format!("{}-{}", index.name, index.version);
         tracing::debug!(package = %id, "installing");
-        if package.info.id().as_deref() != Some(id.as_str()) {
+        if info.id().as_deref() != Some(id.as_str()) {
             return Err(InstallError::Misnamed {
                 file: planned.file.clone(),
-                found: package.info.id().unwrap_or_default(),
+                found: info.id().unwrap_or_default(),
                 expected: id,
             });
         }
-        let scripts: Vec<_> = std::mem::take(&mut package.scripts).into_iter().collect();
-        self.script(&id, ScriptKind::PreInstall, &scripts, &[])?;
+        if scripts.contains_key(&ScriptKind::PostInstall) {
+            // It gets ready while the files are laid down.
+            self.jail()?;
+        }
+        // apk tells these scripts the version (apk-tools, `src/database.c`).
+        let version = index.version.as_str();
+        self.script(&id, ScriptKind::PreInstall, &scripts, &[version])?;
+        let records = self.unpack(&info, data).map_err(|source| match source {
+            Unpacking::Read(error) => InstallError::Read(error),
+            Unpacking::Data(source) => InstallError::Unpack {
+                package: id.clone(),
+                source,
+            },
+        })?;
+        self.script(&id, ScriptKind::PostInstall, &scripts, &[version])?;
+        self.installed.push(Installed {
+            info,
+            checksum: index.checksum,
+            arch: index.arch.to_string(),
+            size: index.size,
+            tag: planned.tag.map(str::to_owned),
+            scripts: scripts.into_iter().collect(),
+            records,
+        });
+        Ok(())
+    }
 
-        let owner = owner(&package);
-        let accounts = Accounts::read(&self.handle)?;
+    /// Lays down the files of a package, and takes those that it took over from other packages.
+    fn unpack(&mut self, info: &PkgInfo, data: impl BufRead) -> Result<Records, Unpacking> {
+        let accounts = Accounts::read(&self.handle).map_err(Unpacking::Read)?;
         let mut target = Target {
             root: self.handle.handle(),
             accounts: &accounts,
             owners: &mut self.owners,
         };
-        let records = package
-            .data()
-            .and_then(|data| extract(data, &owner, &mut target))
-            .map_err(|source| InstallError::Unpack {
-                package: id.clone(),
-                source,
-            })?;
+        let records = extract(data, &Rc::new(owner(info)), &mut target).map_err(Unpacking::Data)?;
         for (path, before) in &records.taken_over {
             let loser = self
                 .installed
@@ -218,17 +265,7 @@ impl Installer<'_> {
                 loser.records.remove_file(path);
             }
         }
-        self.script(&id, ScriptKind::PostInstall, &scripts, &[])?;
-        self.installed.push(Installed {
-            info: package.info,
-            checksum: index.checksum,
-            arch: index.arch.to_string(),
-            size: index.size,
-            tag: planned.tag.map(str::to_owned),
-            scripts,
-            records,
-        });
-        Ok(())
+        Ok(records)
     }
 
     /// Runs every trigger with the folders it watches, all of which are new in a fresh root.
@@ -240,7 +277,8 @@ impl Installer<'_> {
             .filter_map(|package| {
                 let globs: Vec<_> = package.info.words("triggers").collect();
                 let matched = trigger::matching(&globs, &directories);
-                (!matched.is_empty()).then(|| (package.id(), package.scripts.clone(), matched))
+                let scripts: Scripts = package.scripts.iter().cloned().collect();
+                (!matched.is_empty()).then(|| (package.id(), scripts, matched))
             })
             .collect();
         for (id, scripts, matched) in fired {
@@ -250,23 +288,29 @@ impl Installer<'_> {
         Ok(())
     }
 
+    /// The jail, which is started when it is first needed.
+    fn jail(&mut self) -> Result<&mut Jail, JailError> {
+        let jail = match self.jail.take() {
+            Some(jail) => jail,
+            None => Jail::spawn(self.plan.program, self.root)?,
+        };
+        Ok(self.jail.insert(jail))
+    }
+
     /// Runs one script as apk does: from `lib/apk/exec`, with the root as `/`.
     fn script(
         &mut self,
         id: &str,
         kind: ScriptKind,
-        scripts: &[(ScriptKind, Vec<u8>)],
+        scripts: &Scripts,
         args: &[&str],
     ) -> Result<(), InstallError> {
-        let Some((_, text)) = scripts.iter().find(|(found, _)| *found == kind) else {
+        let Some(text) = scripts.get(&kind) else {
             return Ok(());
         };
         let name = format!("{id}.{}", kind.as_str());
-        if self.jail.is_none() {
-            self.jail = Some(Jail::start(self.plan.program, self.root)?);
-        }
-        let jail = self.jail.as_mut().expect("it was started above");
-        let outcome = jail.script(&name, text, args, SCRIPT_DEADLINE)?;
+        let deadline = self.plan.script_deadline;
+        let outcome = self.jail()?.script(&name, text, args, deadline)?;
         for line in outcome.output.lines() {
             tracing::debug!(script = %name, "{line}");
         }
@@ -312,8 +356,15 @@ pub fn newest_build<'a>(packages: impl Iterator<Item = &'a IndexPackage>) -> u64
         .unwrap_or(0)
 }
 
-fn owner(package: &Package) -> Owner {
-    let info = &package.info;
+/// What came between a package and its place.
+enum Unpacking {
+    /// The root cannot be read.
+    Read(ImageError),
+    /// The package cannot be laid down.
+    Data(io::Error),
+}
+
+fn owner(info: &PkgInfo) -> Owner {
     let name = |text: &str| {
         let end = text.find(['<', '>', '=', '~']).unwrap_or(text.len());
         text[..end].to_owned()

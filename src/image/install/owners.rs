@@ -1,12 +1,13 @@
 //! Which package a path belongs to, and who wins when two want it.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// Who installed what: conflicts are decided on it.
 #[derive(Debug, Default)]
 pub struct Owners {
     /// Package by path.
-    pub files: HashMap<String, Owner>,
+    pub files: HashMap<String, Rc<Owner>>,
     /// User, group and mode that packages give a folder.
     pub directories: HashMap<String, (u32, u32, u32)>,
 }

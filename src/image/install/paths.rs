@@ -7,6 +7,8 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
 
 /// `PATH_MAX` of Linux.
 const NAME_LIMIT: usize = 4096;
+/// `NAME_MAX` of Linux.
+const PART_LIMIT: usize = 255;
 
 /// Content from outside that breaks a rule.
 pub fn invalid(text: String) -> io::Error {
@@ -31,6 +33,9 @@ pub fn clean_name(raw: &str) -> io::Result<Option<String>> {
     }
     if name.split('/').any(|part| part.is_empty() || part == ".") && !name.is_empty() {
         return refuse("is not in its simplest form");
+    }
+    if name.split('/').any(|part| part.len() > PART_LIMIT) {
+        return refuse("has a part that is too long");
     }
     let last = name.rsplit('/').next().unwrap_or(name);
     if name.is_empty() || name.starts_with('.') || last.starts_with(".keep_") {
@@ -81,5 +86,7 @@ mod tests {
             assert!(clean_name(bad).is_err(), "{bad}");
         }
         assert!(clean_name(&"x/".repeat(3000)).is_err());
+        assert!(clean_name(&"x".repeat(256)).is_err());
+        assert!(clean_name(&format!("d/{}", "x".repeat(255))).is_ok());
     }
 }
