@@ -134,6 +134,8 @@ fn scripts_tar(installed: &[Installed], time: u64) -> io::Result<Vec<u8>> {
         for (kind, script) in &package.scripts {
             let name = format!("{}.{}.{}", package.id(), package.checksum, kind.as_str());
             let mut header = tar::Header::new_ustar();
+            // The old zero byte would say the same, but not to apk: it would run no script of ours.
+            header.set_entry_type(tar::EntryType::Regular);
             header.set_mode(0o755);
             header.set_uid(0);
             header.set_gid(0);
