@@ -96,6 +96,8 @@ pub fn wish(random: &mut Random, packages: &[&IndexPackage], tagged: Option<usiz
     name
 }
 
+/// A world of 1 to 40 wishes; small ones are drawn as often as large ones, which mostly contradict
+/// themselves.
 pub fn world(
     random: &mut Random,
     packages: &[&IndexPackage],
@@ -105,7 +107,7 @@ pub fn world(
         0 => 1,
         1 => 1 + random.below(4),
         2 => 1 + random.below(10),
-        _ => 1 + random.below(25),
+        _ => 1 + random.below(40),
     };
     let mut world: Vec<(Dependency, String)> = Vec::new();
     for _ in 0..size {
