@@ -29,12 +29,11 @@ pub struct Opened {
     pub data: Inflated,
 }
 
+/// The next package, or why there is none.
+pub type Next = Result<Opened, PackageError>;
+
 /// Opens `packages` in their order and sends them until nobody listens any more.
-pub fn open(
-    packages: &[Planned<'_>],
-    keys: &KeyRing,
-    sender: &SyncSender<Result<Opened, PackageError>>,
-) {
+pub fn open(packages: &[Planned<'_>], keys: &KeyRing, sender: &SyncSender<Next>) {
     for planned in packages {
         let mut package = match Package::open(&planned.file, &planned.package.checksum, keys) {
             Ok(package) => package,
@@ -60,10 +59,7 @@ pub fn open(
 }
 
 /// The channel for [`open`].
-pub fn channel() -> (
-    SyncSender<Result<Opened, PackageError>>,
-    Receiver<Result<Opened, PackageError>>,
-) {
+pub fn channel() -> (SyncSender<Next>, Receiver<Next>) {
     sync_channel(PACKAGES)
 }
 

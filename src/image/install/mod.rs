@@ -18,7 +18,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use self::accounts::Accounts;
-use self::ahead::Opened;
+use self::ahead::{Next, Opened};
 use self::extract::{Target, extract};
 use self::owners::{Owner, Owners};
 use super::edit::Ids;
@@ -187,10 +187,7 @@ struct Installer<'a> {
 }
 
 impl Installer<'_> {
-    fn run(
-        mut self,
-        opened: Receiver<Result<Opened, PackageError>>,
-    ) -> Result<Vec<Installed>, InstallError> {
+    fn run(mut self, opened: Receiver<Next>) -> Result<Vec<Installed>, InstallError> {
         for planned in self.plan.packages {
             if crate::interrupt::raised() {
                 return Err(InstallError::Interrupted);
