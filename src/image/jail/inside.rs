@@ -20,18 +20,16 @@ use crate::image::rootdir::RootDir;
 const OUTPUT_LIMIT: usize = 1 << 20;
 /// Device nodes that scripts may use.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-/// Files in `/proc` that tell of this machine, and that no script needs.
-const TELLING: [&str; 10] = [
-    "cmdline",
-    "config.gz",
-    "kallsyms",
-    "kcore",
-    "key-users",
-    "keys",
-    "kmsg",
-    "sched_debug",
-    "timer_list",
-    "version_signature",
+/// What programs read at the top of `/proc`. Everything else there is covered: it tells of this
+/// machine, and no script needs it.
+const SHOWN: [&str; 7] = [
+    "cpuinfo",
+    "filesystems",
+    "meminfo",
+    "stat",
+    "sys",
+    "uptime",
+    "version",
 ];
 /// What apk gives scripts (apk-tools, `src/package.c`).
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -95,19 +93,24 @@ fn enter(root: &Path) -> io::Result<()> {
 /// Root in here may own the files of `/proc/sys` without any capability: they are made read-only.
 /// What tells of this machine is covered.
 fn protect_kernel() -> io::Result<()> {
-    for name in TELLING {
-        let path = Path::new("/proc").join(name);
-        if path.exists() && Path::new("/dev/null").exists() {
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let is_process = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+        let is_shown = |name: &str| is_process(name) || SHOWN.contains(&name);
+        // A link leads to what is shown, or to `/sys`, which is not there.
+        if kind.is_symlink() || entry.file_name().to_str().is_some_and(is_shown) {
+            continue;
+        }
+        if kind.is_dir() {
+            let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+            mount::mount("none", &path, "tmpfs", flags, Some(c"mode=0555"))?;
+        } else {
             mount::mount_bind("/dev/null", &path)?;
         }
     }
-    for path in ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"] {
-        if !Path::new(path).exists() {
-            continue;
-        }
-        mount::mount_bind(path, path)?;
-        mount::mount_remount(path, MountFlags::BIND | MountFlags::RDONLY, c"")?;
-    }
+    mount::mount_bind("/proc/sys", "/proc/sys")?;
+    mount::mount_remount("/proc/sys", MountFlags::BIND | MountFlags::RDONLY, c"")?;
     Ok(())
 }
 

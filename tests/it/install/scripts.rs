@@ -126,7 +126,8 @@ fn scripts_see_nothing_of_whoever_started_them() {
          ls /proc/$$/fd > /files\n\
          env > /environment; cat /proc/[0-9]*/environ >> /environment 2>/dev/null\n\
          ls -d /proc/[0-9]* > /processes\n\
-         cat /proc/cmdline /proc/keys /proc/kallsyms > /telling 2>/dev/null\n\
+         cd /proc; cat cmdline keys kallsyms interrupts partitions diskstats loadavg bus/*/* > /telling 2>/dev/null\n\
+         cat /proc/mounts > /mounted || exit 1\n\
          cat /proc/net/dev | grep -v '|' | cut -d: -f1 | tr -d ' ' > /network\n\
          ls / > /top; ls /sys >> /top 2>/dev/null\n\
          cat /proc/self/mountinfo | cut -d' ' -f5 > /mounts\n",
@@ -158,6 +159,7 @@ fn scripts_see_nothing_of_whoever_started_them() {
     let processes = place.read("processes");
     assert!(processes.lines().count() <= 3, "{processes}");
     assert_eq!(place.read("telling"), "");
+    assert_ne!(place.read("mounted"), "");
     let network = place.read("network");
     assert!(network.contains("lo\n"), "{network}");
     for interface in std::fs::read_dir("/sys/class/net").expect("interfaces") {
