@@ -1,11 +1,12 @@
-//! `alpine-ami.toml`: where this publisher's own profiles and overlays are, how AWS is called,
-//! where releases go, and where images are built.
+//! `alpine-ami.toml`: where this publisher's own profiles and overlays are, how packages are fetched,
+//! how AWS is called, where releases go, and where images are built.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::apk::fetch::DownloadSettings;
 use crate::assets::Assets;
 use crate::aws::settings::AwsSettings;
 use crate::builder::ec2::settings::BuildSettings;
@@ -57,6 +58,9 @@ pub struct Config {
     /// Folders.
     #[serde(default)]
     pub paths: Paths,
+    /// How packages are fetched, and how much of them is kept.
+    #[serde(default)]
+    pub downloads: DownloadSettings,
     /// How AWS is called.
     #[serde(default)]
     pub aws: AwsSettings,

@@ -6,6 +6,9 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use time::OffsetDateTime;
+use time::macros::format_description;
+
 use super::index::{IndexPackage, parse_index};
 use super::keys::{KeyError, KeyRing};
 use super::member::read_member;
@@ -13,7 +16,12 @@ use super::package::PackageError;
 use crate::arch::Arch;
 
 /// The community index of Alpine 3.19 is 2 MB packed and 7 MB unpacked.
-pub(super) const INDEX_LIMIT: usize = 128 << 20;
+pub(super) const INDEX_LIMIT: usize = 32 << 20;
+/// A signature by an RSA key of 8192 bits takes 2 KiB with its tar header; it is unpacked before anybody
+/// has vouched for it.
+const SIGNATURE_LIMIT: usize = 64 << 10;
+/// How much an index may unpack to.
+const UNPACKED_LIMIT: usize = 128 << 20;
 
 /// A repository, reachable at one of several bases.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +85,24 @@ pub enum MirrorError {
         /// Why.
         source: KeyError,
     },
+    /// An index that is older than one that the same address gave before.
+    #[error("the index {url} is of {}, older than the one of {} that it gave before", moment(*date), moment(*newest))]
+    Older {
+        /// Its address.
+        url: String,
+        /// When it was made, in seconds since 1970.
+        date: u64,
+        /// When the newest one that the address gave was made, in seconds since 1970.
+        newest: u64,
+        /// The file that remembers that.
+        memory: PathBuf,
+    },
+    /// None of several mirrors.
+    #[error("none of {} mirrors can be used:{}", failures.len(), listed(failures))]
+    Every {
+        /// Why each of them cannot.
+        failures: Vec<MirrorError>,
+    },
     /// A package that is not the one the index lists.
     #[error("{source} (from {url})")]
     Package {
@@ -95,6 +121,23 @@ pub enum MirrorError {
     },
 }
 
+/// A moment as people read it, such as `2026-01-31 04:05 UTC`.
+fn moment(seconds: u64) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    let moment = i64::try_from(seconds).ok();
+    let moment = moment.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment
+        .and_then(|moment| moment.format(format).ok())
+        .unwrap_or_else(|| format!("{seconds} s after 1970"))
+}
+
+fn listed(failures: &[MirrorError]) -> String {
+    failures
+        .iter()
+        .map(|failure| format!("\n  {failure}"))
+        .collect()
+}
+
 impl MirrorError {
     /// What to do next.
     pub fn advice(&self) -> String {
@@ -111,15 +154,30 @@ impl MirrorError {
             MirrorError::Untrusted { .. } => {
                 "if the signer can be trusted, put its public key (*.rsa.pub) into a folder and name that with --keys-dir"
             }
-            MirrorError::Store { .. } => {
-                "make the folder writable, or set XDG_CACHE_HOME to one that is"
+            MirrorError::Older { memory, .. } => {
+                return format!(
+                    "somebody may be keeping updates back: name another mirror; if the repository was set back on purpose, remove {}",
+                    memory.display()
+                );
             }
+            MirrorError::Every { failures } => {
+                // What was there and is wrong says more than what was not there.
+                let told = failures.iter().find(|failure| !failure.is_absence());
+                let told = told.or(failures.first());
+                return told.map(MirrorError::advice).unwrap_or_default();
+            }
+            MirrorError::Store { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "make room, or set XDG_CACHE_HOME to a folder on another disk"
+                }
+                _ => "make the folder writable, or set XDG_CACHE_HOME to one that is",
+            },
         }
         .to_owned()
     }
 
-    /// Whether another mirror may do better.
-    pub(super) fn is_absence(&self) -> bool {
+    /// Whether the mirror gave nothing at all.
+    fn is_absence(&self) -> bool {
         matches!(
             self,
             MirrorError::Unreachable { .. } | MirrorError::Missing { .. }
@@ -142,20 +200,22 @@ pub(super) fn place(base: &str, arch: Arch, file: &str) -> Place {
     Place::File(PathBuf::from(path))
 }
 
-/// What bases without the file said; the first has the last word, since it is preferred.
+/// What was wrong with each mirror that was asked.
 #[derive(Default)]
-pub(super) struct Absence {
-    first: Option<MirrorError>,
-}
+pub(super) struct Failures(Vec<MirrorError>);
 
-impl Absence {
+impl Failures {
     pub fn note(&mut self, error: MirrorError) {
-        tracing::debug!("{error}");
-        self.first.get_or_insert(error);
+        self.0.push(error);
     }
 
-    pub fn into_error(self) -> MirrorError {
-        self.first.expect("a repository has at least one base")
+    /// The only one, or all of them; that no mirror has it is one thing.
+    pub fn into_error(mut self) -> MirrorError {
+        let is_missing = |error: &MirrorError| matches!(error, MirrorError::Missing { .. });
+        match self.0.len() == 1 || !self.0.is_empty() && self.0.iter().all(is_missing) {
+            true => self.0.remove(0),
+            false => MirrorError::Every { failures: self.0 },
+        }
     }
 }
 
@@ -176,11 +236,20 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, MirrorError> {
     })
 }
 
+/// What an index says.
+#[derive(Debug)]
+pub(super) struct ReadIndex {
+    pub packages: Vec<IndexPackage>,
+    /// When it was made, in seconds since 1970: the time of its entry `APKINDEX`, which is signed with
+    /// it, or where that is not given, when its newest package was built. 0 where nothing says.
+    pub date: u64,
+}
+
 pub(super) fn verified_index(
     url: &str,
     bytes: &[u8],
     keys: &KeyRing,
-) -> Result<Vec<IndexPackage>, MirrorError> {
+) -> Result<ReadIndex, MirrorError> {
     let damaged = |why: String| MirrorError::Damaged {
         url: url.to_owned(),
         why,
@@ -190,28 +259,48 @@ pub(super) fn verified_index(
         source,
     };
     let mut reader = bytes;
-    let signature =
-        read_member(&mut reader, INDEX_LIMIT).map_err(|error| damaged(error.to_string()))?;
-    if !signature.content.starts_with(b".SIGN.") {
+    let first = match read_member(&mut reader, SIGNATURE_LIMIT) {
+        // An index without a signature begins with itself, which may be larger.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData && is_unsigned(bytes) => {
+            return Err(untrusted(KeyError::Unsigned));
+        }
+        read => read.map_err(|error| damaged(error.to_string()))?,
+    };
+    if !first.content.starts_with(b".SIGN.") {
         return Err(untrusted(KeyError::Unsigned));
     }
-    keys.verify(&signature, reader).map_err(untrusted)?;
+    keys.verify(&first, reader).map_err(untrusted)?;
     let index =
-        read_member(&mut reader, INDEX_LIMIT).map_err(|error| damaged(error.to_string()))?;
+        read_member(&mut reader, UNPACKED_LIMIT).map_err(|error| damaged(error.to_string()))?;
     if !reader.is_empty() {
         return Err(damaged("there is more after its end".to_owned()));
     }
-    let text = index_text(&index.content).map_err(|error| damaged(error.to_string()))?;
-    parse_index(&text).map_err(|error| damaged(error.to_string()))
+    let (text, made) = index_text(&index.content).map_err(|error| damaged(error.to_string()))?;
+    let packages = parse_index(&text).map_err(|error| damaged(error.to_string()))?;
+    let built = packages.iter().filter_map(|package| package.build_time);
+    let date = match made {
+        0 => built.max().unwrap_or(0),
+        made => made,
+    };
+    Ok(ReadIndex { packages, date })
 }
 
-fn index_text(content: &[u8]) -> io::Result<String> {
+/// Whether what is packed does not begin with a signature.
+fn is_unsigned(bytes: &[u8]) -> bool {
+    let mut begin = [0; 6];
+    let read = flate2::bufread::GzDecoder::new(bytes).read_exact(&mut begin);
+    read.is_ok() && begin != *b".SIGN."
+}
+
+/// The text of an index, and the time of its entry in seconds since 1970.
+fn index_text(content: &[u8]) -> io::Result<(String, u64)> {
     for entry in tar::Archive::new(content).entries()? {
         let mut entry = entry?;
         if entry.path_bytes().as_ref() == b"APKINDEX" {
+            let made = entry.header().mtime()?;
             let mut text = String::new();
             entry.read_to_string(&mut text)?;
-            return Ok(text);
+            return Ok((text, made));
         }
     }
     Err(io::Error::other("there is no APKINDEX in it"))

@@ -6,6 +6,7 @@
 //! [`database`] writes down what was installed.
 
 pub mod archive;
+mod arriving;
 pub mod database;
 pub mod dependency;
 pub mod fetch;

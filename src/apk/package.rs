@@ -21,7 +21,7 @@ use super::member::{Member, read_member};
 use super::pkginfo::PkgInfo;
 
 /// The control member holds `.PKGINFO` and scripts; the largest in Alpine are some 100 KiB.
-const CONTROL_LIMIT: usize = 16 << 20;
+pub(super) const CONTROL_LIMIT: usize = 16 << 20;
 /// Unpacked bytes of one package: more than an image has room for.
 const SIZE_LIMIT: u64 = 16 << 30;
 /// How many times its size a package may unpack to. Text comes to ten, a bomb to a thousand.
@@ -342,9 +342,9 @@ fn verify_data(
     Ok(size)
 }
 
-type Control = (PkgInfo, Scripts);
+pub(super) type Control = (PkgInfo, Scripts);
 
-fn read_control(content: &[u8]) -> io::Result<Control> {
+pub(super) fn read_control(content: &[u8]) -> io::Result<Control> {
     let mut info = None;
     let mut scripts = BTreeMap::new();
     for entry in tar::Archive::new(content).entries()? {

@@ -12,9 +12,6 @@ use crate::digest::sha256;
 use crate::image::manifest::PackageInfo;
 use crate::plan::Sources;
 
-/// Downloads at once: enough to hide latency, few enough for a public mirror.
-const PARALLEL: usize = 8;
-
 /// Packages that cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum PackagesError {
@@ -164,17 +161,25 @@ impl Indexes {
         fetcher: &Fetcher,
         selected: &[Selected],
     ) -> Result<Vec<PathBuf>, PackagesError> {
-        let limit = std::sync::Arc::new(tokio::sync::Semaphore::new(PARALLEL));
+        let is_missing =
+            |one: &&Selected| !fetcher.is_here(self.repository(one), self.arch, &one.package);
+        let missing = selected.iter().filter(is_missing);
+        let bytes = missing.map(|one| one.package.size).sum();
+        let files = self.each_file(fetcher, selected);
+        fetcher.telling(bytes, files).await
+    }
+
+    async fn each_file(
+        &self,
+        fetcher: &Fetcher,
+        selected: &[Selected],
+    ) -> Result<Vec<PathBuf>, PackagesError> {
         let mut tasks = tokio::task::JoinSet::new();
         for (place, one) in selected.iter().enumerate() {
-            let (fetcher, limit) = (fetcher.clone(), limit.clone());
+            let fetcher = fetcher.clone();
             let repository = self.repository(one).clone();
             let (package, keys, arch) = (one.package.clone(), self.sources.keys.clone(), self.arch);
             tasks.spawn(async move {
-                let _slot = limit
-                    .acquire()
-                    .await
-                    .expect("the semaphore is never closed");
                 let file = fetcher.package(&repository, arch, &package, &keys).await;
                 (place, file)
             });

@@ -3,6 +3,7 @@
 mod build;
 mod diff;
 mod doctor;
+mod downloads;
 mod internal;
 mod list;
 mod nightly;
@@ -241,7 +242,7 @@ impl Cli {
         match self.command {
             Command::Profile(args) => args.run(ui, &config()?),
             Command::Render(args) => args.run(ui, &config()?),
-            Command::Packages(args) => args.run(ui),
+            Command::Packages(args) => args.run(ui, &config()?),
             Command::Build(args) => args.run(ui, &config()?),
             Command::Test(args) => args.run(ui, &config()?),
             Command::Diff(args) => args.run(ui, &config()?),

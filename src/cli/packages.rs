@@ -7,19 +7,21 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::downloads::{drawn, fetcher, shown};
 use super::{block_on, privileges, program};
 use crate::apk::dependency::Dependency;
 use crate::apk::fetch::Fetcher;
 use crate::apk::keys::KeyRing;
 use crate::apk::mirror::Repository;
 use crate::apk::pack::{self, PackError, SigningKey};
-use crate::apk::store::Store;
 use crate::arch::Arch;
 use crate::assets::Assets;
 use crate::builder::local::planned;
-use crate::builder::packages::{Chosen, Indexes, PackagesError};
+use crate::builder::packages::{Chosen, Indexes};
+use crate::config::Config;
 use crate::image::install::{InstallPlan, SCRIPT_DEADLINE, install};
 use crate::plan::Sources;
+use crate::publish::progress::Progress;
 use crate::ui::{Failure, Status, Ui, text};
 use crate::workdir::WorkDir;
 
@@ -92,10 +94,10 @@ struct PackArgs {
 }
 
 impl PackagesArgs {
-    pub(super) fn run(self, ui: Ui) -> Result<Status, Failure> {
+    pub(super) fn run(self, ui: Ui, config: &Config) -> Result<Status, Failure> {
         match self.command {
-            PackagesCommand::Resolve(args) => args.run(ui),
-            PackagesCommand::Install(args) => args.run(ui),
+            PackagesCommand::Resolve(args) => args.run(ui, config),
+            PackagesCommand::Install(args) => args.run(ui, config),
             PackagesCommand::Pack(args) => args.run(ui),
         }
     }
@@ -143,14 +145,10 @@ impl Wanted {
     }
 }
 
-fn fetcher() -> Result<Fetcher, Failure> {
-    Ok(Fetcher::new(Store::of_user()).map_err(PackagesError::from)?)
-}
-
 impl ResolveArgs {
-    fn run(self, ui: Ui) -> Result<Status, Failure> {
+    fn run(self, ui: Ui, config: &Config) -> Result<Status, Failure> {
         let sources = self.wanted.sources()?;
-        let fetcher = fetcher()?;
+        let fetcher = fetcher(config)?;
         let (indexes, chosen) = block_on(self.wanted.choose(&fetcher, &sources))?;
         let packages: Vec<_> = chosen
             .selected
@@ -186,22 +184,23 @@ impl ResolveArgs {
 }
 
 impl InstallArgs {
-    fn run(self, ui: Ui) -> Result<Status, Failure> {
+    fn run(self, ui: Ui, config: &Config) -> Result<Status, Failure> {
         privileges::become_root()?;
         check_free(&self.root)?;
         let sources = self.wanted.sources()?;
-        let fetcher = fetcher()?;
+        let progress = Progress::default();
+        let fetcher = shown(fetcher(config)?, &progress);
         let program = program()?;
         let arch = self.wanted.arch()?;
         // Beside its place, and renamed when it is whole: a root that is there is complete.
         let work = work_folder(&self.root)?;
         let root = work.folder("root")?;
-        let installed = block_on(async {
+        let filling = async {
             let (indexes, chosen) = self.wanted.choose(&fetcher, &sources).await?;
-            ui.progress(&format!("fetching {} packages", chosen.selected.len()));
+            progress.say(format!("fetching {} packages", chosen.selected.len()));
             let files = indexes.files(&fetcher, &chosen.selected).await?;
             let packages = planned(&indexes, &chosen, &files);
-            ui.progress(&format!("installing {} packages", packages.len()));
+            progress.say(format!("installing {} packages", packages.len()));
             let plan = InstallPlan {
                 packages: &packages,
                 world: &self.wanted.constraints,
@@ -211,8 +210,9 @@ impl InstallArgs {
                 script_deadline: Duration::from_secs(self.script_deadline),
             };
             let installed = tokio::task::block_in_place(|| install(&root, &plan))?;
-            Ok(installed.iter().map(|one| one.id()).collect::<Vec<_>>())
-        })?;
+            Ok::<_, Failure>(installed.iter().map(|one| one.id()).collect::<Vec<_>>())
+        };
+        let installed = block_on(drawn(ui, &progress, filling))?;
         std::fs::rename(&root, &self.root).map_err(|error| unusable(&self.root, &error))?;
         let count = installed.len();
         let result = json!({ "root": self.root, "packages": installed });

@@ -17,7 +17,6 @@ use super::ledger::timed;
 use super::report::{Outcome, Report, Step};
 use super::settings::Terms;
 use crate::apk::fetch::Fetcher;
-use crate::apk::store::Store;
 use crate::arch::Arch;
 use crate::aws::Aws;
 use crate::builder::packages::PackagesError;
@@ -33,6 +32,7 @@ use crate::release::desk::Desk;
 use crate::release::error::ReleaseError;
 use crate::telemetry;
 use crate::ui::Ui;
+use crate::ui::progress::downloads;
 
 /// What an unattended run is told.
 pub struct Night<'a> {
@@ -151,12 +151,13 @@ async fn open(night: &Night<'_>, orders: &[Order]) -> Result<Shop, NightlyError>
     let channel = desk.store.read(&terms.channel).await;
     let archs: BTreeSet<Arch> = orders.iter().map(|order| order.arch).collect();
     let program = night.program.clone();
+    let fetcher = Fetcher::configured(&config.downloads).map_err(PackagesError::from)?;
     Ok(Shop {
         channel: channel.map_err(ReleaseError::from)?,
         signer: desk.store.signer.clone(),
         profiles: config.own_profiles().to_owned(),
         builder: Builder::open(terms.on, config, publisher, program, &archs).await?,
-        fetcher: Fetcher::new(Store::of_user()).map_err(PackagesError::from)?,
+        fetcher: fetcher.watched(downloads::lines(night.ui)),
         publisher: (*publisher).clone(),
         sources: night.sources.clone(),
         limit: Semaphore::new(terms.jobs),

@@ -1,5 +1,7 @@
 //! What a run tells, on standard error: in place on a terminal, line by line elsewhere.
 
+pub mod downloads;
+
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};

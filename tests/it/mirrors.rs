@@ -1,12 +1,19 @@
 //! Repositories that are missing, silent, unsigned, damaged or lying: one clear error each.
 
+mod downloads;
+mod hostile;
+mod kills;
+mod place;
+mod server;
+
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use self::place::{APP, LIB, Place};
+use self::server::Mirror;
 use super::support::{Crafted, Ended, keys, repository, run, test_keys};
 
 fn resolve(repository: &str, keys: &Path, constraints: &[&str]) -> Ended {
@@ -155,141 +162,22 @@ fn a_mirror_that_is_not_there_is_named() {
     );
 }
 
-/// A server for one folder; `answer` may give other bytes for a path.
-fn serve(dir: PathBuf, answer: Lie) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("a connection");
-            let mut request = Vec::new();
-            let mut buffer = [0; 1024];
-            while !request.ends_with(b"\r\n\r\n") {
-                let count = stream.read(&mut buffer).expect("a request");
-                request.extend_from_slice(&buffer[..count]);
-            }
-            let request = String::from_utf8(request).expect("UTF-8");
-            let path = request.split(' ').nth(1).expect("a path");
-            let (status, body) = match fs::read(dir.join(path.trim_start_matches('/'))) {
-                Ok(body) => ("200 OK", answer(path, body)),
-                Err(_) => ("404 Not Found", Vec::new()),
-            };
-            let head = format!(
-                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                body.len()
-            );
-            // A client that has seen enough hangs up.
-            let _ = stream
-                .write_all(head.as_bytes())
-                .and_then(|()| stream.write_all(&body));
-        }
-    });
-    format!("http://{address}")
-}
-
-fn install(repository: &str, root: &Path, cache: &Path) -> Ended {
-    let mut command = super::support::program();
-    command
-        .env("XDG_CACHE_HOME", cache)
-        .args([
-            "packages",
-            "install",
-            "--arch",
-            "x86_64",
-            "--repository",
-            repository,
-            "--root",
-        ])
-        .arg(root)
-        .arg("--keys-dir")
-        .arg(trusted())
-        .arg("app");
-    Ended::from(command.output().expect("it starts"))
-}
-
-fn stored(cache: &Path) -> usize {
-    let mut count = 0;
-    let mut folders = vec![cache.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path)
-            } else {
-                count += 1
-            }
-        }
-    }
-    count
-}
-
 #[test]
 fn packages_come_over_http_and_stay_in_the_store() {
-    let (dir, arch) = small();
-    let work = tempfile::tempdir().expect("a folder");
-    let base = serve(dir.path().to_owned(), |_, body| body);
-    let missing = resolve(&format!("{base}/v9"), trusted(), &["app"]).failed(1);
+    let place = Place::new();
+    let mirror = Mirror::honest(place.repository());
+    let missing = resolve(&format!("{}/v9", mirror.base), trusted(), &["app"]).failed(1);
     assert!(
         missing.contains("there is no such file (HTTP 404)"),
         "{missing}"
     );
-    let cache = work.path().join("cache");
-    install(&base, &work.path().join("one"), &cache).done();
-    assert_eq!(
-        fs::read(work.path().join("one/usr/bin/app")).expect("a file"),
-        b"app"
-    );
-    assert_eq!(stored(&cache), 2);
+    place.install(&mirror.base, "one").done();
+    place.is_installed("one");
+    assert_eq!(place.kept(), 2);
     // The mirror has dropped them since; the store has not.
-    for file in ["app-2.0-r1.apk", "lib-1.5-r0.apk"] {
-        fs::remove_file(arch.join(file)).expect("a package");
+    for file in [APP, LIB] {
+        fs::remove_file(place.packages().join(file)).expect("a package");
     }
-    install(&base, &work.path().join("two"), &cache).done();
-}
-
-/// What a lying mirror makes of a file.
-type Lie = fn(&str, Vec<u8>) -> Vec<u8>;
-
-#[test]
-fn nothing_of_a_lying_mirror_is_used_or_stored() {
-    let lies: [(&str, Lie); 4] = [
-        ("bytes that its index says", |path, mut body| {
-            if path.ends_with("app-2.0-r1.apk") {
-                body.truncate(body.len() / 2)
-            }
-            body
-        }),
-        ("more than the", |path, mut body| {
-            if path.ends_with("app-2.0-r1.apk") {
-                body.extend_from_slice(b"x")
-            }
-            body
-        }),
-        ("does not match its datahash", |path, mut body| {
-            if path.ends_with("app-2.0-r1.apk") {
-                let last = body.len() - 1;
-                body[last] ^= 1
-            }
-            body
-        }),
-        ("is damaged", |path, mut body| {
-            if path.ends_with("app-2.0-r1.apk") {
-                body[0] ^= 0xff
-            }
-            body
-        }),
-    ];
-    for (message, lie) in lies {
-        let (dir, _) = small();
-        let work = tempfile::tempdir().expect("a folder");
-        let (root, cache) = (work.path().join("root"), work.path().join("cache"));
-        let base = serve(dir.path().to_owned(), lie);
-        let error = install(&base, &root, &cache).failed(1);
-        assert!(
-            error.contains(message) && error.contains("app-2.0-r1.apk"),
-            "{error}"
-        );
-        assert!(!root.exists(), "{message}: a root was left");
-        assert!(stored(&cache) <= 1, "{message}: it was stored");
-    }
+    place.install(&mirror.base, "two").done();
+    place.is_installed("two");
 }

@@ -10,20 +10,20 @@ use tokio::task::JoinSet;
 
 use super::{BuildArgs, describe, summary};
 use crate::apk::fetch::Fetcher;
-use crate::apk::store::Store;
 use crate::aws::Aws;
 use crate::builder::draft::Draft;
 use crate::builder::ec2::InstanceBuildError;
 use crate::builder::ec2::run::{Built, InstanceBuild};
 use crate::builder::ec2::site::Site;
 use crate::builder::local::BuildError;
-use crate::builder::packages::PackagesError;
+use crate::cli::downloads::fetcher;
 use crate::cli::{program, until_told_to_stop};
 use crate::config::Config;
 use crate::interrupt::Stop;
 use crate::origin::Begun;
 use crate::plan::{Plan, Sources};
 use crate::publish::complete::Publisher;
+use crate::ui::progress::downloads;
 use crate::ui::{Failure, Status, Ui};
 
 /// An image, where it goes, and what it came to.
@@ -84,7 +84,7 @@ async fn build(
     };
     let many = Arc::new(Many {
         site: Arc::new(site),
-        fetcher: Fetcher::new(Store::of_user()).map_err(PackagesError::from)?,
+        fetcher: fetcher(config)?.watched(downloads::lines(ui)),
         limit: Semaphore::new(usize::try_from(config.build.at_once()).unwrap_or(usize::MAX)),
         keep_days: publisher.end_of_life_days,
         keep_on_failure: args.keep_on_failure,

@@ -8,17 +8,16 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::downloads::{drawn, fetcher, shown};
 use super::{SourceOptions, block_on, privileges, program};
-use crate::apk::fetch::Fetcher;
-use crate::apk::store::Store;
 use crate::arch::Arch;
 use crate::builder::local::{BuildError, BuildOptions, build, check_arch};
-use crate::builder::packages::PackagesError;
 use crate::config::Config;
 use crate::image::manifest::{IMAGE, MANIFEST, Manifest};
 use crate::origin::Begun;
 use crate::plan::Plan;
 use crate::profile::ProfileSource;
+use crate::publish::progress::Progress;
 use crate::ui::{Failure, Status, Ui, text};
 
 /// Build the images of profiles.
@@ -97,7 +96,7 @@ impl BuildArgs {
         for plan in plans {
             let out = self.out(plan, plans.len());
             let begun = Begun::now("local", config.own_profiles());
-            let manifest = self.build(ui, plan, &out)?;
+            let manifest = self.build(ui, config, plan, &out)?;
             begun.record(&out, &manifest.image.sha256);
             built.push((out, manifest));
         }
@@ -160,7 +159,7 @@ impl BuildArgs {
         }
     }
 
-    fn build(&self, ui: Ui, plan: &Plan, out: &Path) -> Result<Manifest, Failure> {
+    fn build(&self, ui: Ui, config: &Config, plan: &Plan, out: &Path) -> Result<Manifest, Failure> {
         let options = BuildOptions {
             out: out.to_owned(),
             sources: plan
@@ -168,10 +167,12 @@ impl BuildArgs {
                 .map_err(BuildError::from)?,
             program: program()?,
         };
-        let fetcher = Fetcher::new(Store::of_user()).map_err(PackagesError::from)?;
+        let progress = Progress::default();
+        let fetcher = shown(fetcher(config)?, &progress);
         let name = &plan.profile.name;
-        let progress = |text: &str| ui.progress(&format!("{name}: {text}"));
-        block_on(async { Ok(build(plan, &options, &fetcher, &progress).await?) })
+        let say = |text: &str| progress.say(format!("{name}: {text}"));
+        let building = async { Ok::<_, Failure>(build(plan, &options, &fetcher, &say).await?) };
+        block_on(drawn(ui, &progress, building))
     }
 }
 
