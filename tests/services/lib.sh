@@ -95,7 +95,7 @@ make_template() {
         input:x:23: >etc/group
     echo root:x:0:0:root:/root:/bin/sh >etc/passwd
     cp -r "$here/stubs" stubs
-    cp "$here/openrc-run" harness/openrc-run
+    cp "$here/openrc-run" "$here/stand-ins" harness/
     echo "1000.00 2000.00" >harness/uptime
     : >harness/calls
     for entry in core base kubezero kubezero-controller; do lay "$entry"; done
@@ -122,12 +122,18 @@ render() {
     sed -f "$work/values" "$1"
 }
 
+# A program that is started by itself knows none of the functions of who starts it.
+with_stand_ins() {
+    sed '1 { /^#!\/bin\/sh$/ a . /harness/stand-ins
+    }'
+}
+
 # lay OVERLAY: its services, their configuration and their programs, into the template.
 lay() {
     for path in $(cd "$overlays/$1/root" &&
         find etc/init.d etc/conf.d usr/libexec -type f 2>/dev/null); do
         mkdir -p "${path%/*}"
-        render "$overlays/$1/root/$path" >"${path%.tera}"
+        render "$overlays/$1/root/$path" | with_stand_ins >"${path%.tera}"
         chmod 0755 "${path%.tera}"
     done
 }
