@@ -17,6 +17,7 @@ use super::machines::Machines;
 use super::shelf::Change;
 use super::store::{Store, StoreError};
 use super::world::{Effect, World};
+use crate::causes;
 
 /// What all calls share.
 #[derive(Debug)]
@@ -121,7 +122,9 @@ impl Shared {
                 .flat_map(|shelf| shelf.changes())
                 .collect();
             if !changes.is_empty() {
-                store.write(&changes).map_err(ServiceError::internal)?;
+                store
+                    .write(&changes)
+                    .map_err(|error| ServiceError::internal(causes::chain(&error)))?;
             }
             Ok(value)
         });
