@@ -103,6 +103,9 @@ pub struct Paths {
     /// Overlays of one's own, over the built-in ones; the first folder wins.
     #[serde(default)]
     pub overlays: Vec<PathBuf>,
+    /// Where locks are: `locks`, where nothing is said. It is made when the first lock comes.
+    #[serde(default)]
+    pub locks: Option<PathBuf>,
 }
 
 impl Config {
@@ -143,6 +146,7 @@ impl Config {
                 }
             }
         }
+        config.paths.locks = Some(base.join(config.locks()));
         for worker in config.build.workers.values_mut() {
             *worker = base.join(&*worker);
         }
@@ -163,6 +167,11 @@ impl Config {
     pub fn own_profiles(&self) -> &Path {
         let own = self.paths.profiles.first();
         own.map_or(Path::new("."), PathBuf::as_path)
+    }
+
+    /// The folder of locks.
+    pub fn locks(&self) -> &Path {
+        self.paths.locks.as_deref().unwrap_or(Path::new("locks"))
     }
 
     /// The profiles that can be named under this configuration.

@@ -5,8 +5,8 @@
 //! A stage takes the typed result of the stage before it; no stage reaches back.
 //!
 //! ```text
-//! profile → overlay → plan → apk → image → builder → publish → channels → share → release
-//!                                     ↘ vm (boots it)                   ↘ list (what customers see)
+//! profile → overlay → plan → apk → lock → image → builder → publish → channels → share → release
+//!                                            ↘ vm (boots it)                   ↘ list (what customers see)
 //! aws (sessions, calls, retry, waits) under builder, publish, share, release, list
 //! sandbox (a local AWS, over vm)  cli (one file a command)  ui (progress, tables, JSON)
 //! ```
@@ -17,6 +17,7 @@
 //! | [`overlay`] | file trees and their templates |
 //! | [`plan`] | both together: everything decided before a package is fetched; `render` |
 //! | [`apk`] | versions, indexes, solver, signatures, packages, mirrors, database |
+//! | [`lock`] | the exact packages of a profile: chosen, written down, held to |
 //! | [`image`] | root tree, scripts, boot loader, file systems, partition table, manifest |
 //! | [`builder`] | from a plan to an image: in a folder, on this machine, or in a snapshot, on a build instance |
 //! | [`vm`] | QEMU, the metadata service, the serial console, checks inside the guest |
@@ -54,6 +55,7 @@ pub mod doctor;
 pub mod image;
 pub mod interrupt;
 pub mod list;
+pub mod lock;
 pub mod nightly;
 pub mod origin;
 pub mod overlay;

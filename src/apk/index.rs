@@ -12,6 +12,7 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 
 pub use self::checksum::{Checksum, ChecksumError};
+pub(crate) use self::parse::is_package_name;
 pub use self::parse::{IndexError, parse_index};
 use crate::apk::dependency::{Dependency, Provide};
 use crate::apk::version::Version;

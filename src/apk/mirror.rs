@@ -32,6 +32,8 @@ pub struct Repository {
     pub tag: Option<String>,
     /// What it is called, where its bases are copies of it.
     pub alias: Option<String>,
+    /// What locks call it, where that does not depend on the mirror: `v3.15/main`.
+    pub id: Option<String>,
 }
 
 impl Repository {
@@ -41,12 +43,26 @@ impl Repository {
             bases: vec![base.trim_end_matches('/').to_owned()],
             tag: None,
             alias: None,
+            id: None,
         }
     }
 
     /// What it is called in messages and results.
     pub fn name(&self) -> &str {
         self.alias.as_ref().unwrap_or(&self.bases[0])
+    }
+
+    /// What a lock calls it, whichever mirror it is fetched from.
+    pub fn id(&self) -> &str {
+        self.id.as_ref().unwrap_or(&self.bases[0])
+    }
+
+    /// The same with its tag, as a line of `etc/apk/repositories` has it: `@tag v3.15/main`.
+    pub fn label(&self) -> String {
+        match &self.tag {
+            Some(tag) => format!("@{tag} {}", self.id()),
+            None => self.id().to_owned(),
+        }
     }
 }
 

@@ -182,7 +182,11 @@ pub fn pack(stage: &Path, out: &Path, key: &SigningKey) -> Result<IndexPackage, 
 }
 
 /// What an index says of a package, which checks names, versions and dependencies on the way.
-fn index_entry(info: &PkgInfo, checksum: Checksum, size: u64) -> Result<IndexPackage, String> {
+pub(crate) fn index_entry(
+    info: &PkgInfo,
+    checksum: Checksum,
+    size: u64,
+) -> Result<IndexPackage, String> {
     let get = |key| info.get(key).unwrap_or_default();
     let (name, version, arch) = (get("pkgname"), get("pkgver"), get("arch"));
     let fields = info.record_lines();
@@ -336,7 +340,8 @@ fn append_checksum<W: Write>(
     builder.append_data(&mut header, "PaxHeaders", record.as_bytes())
 }
 
-/// Writes a signed `APKINDEX.tar.gz` for `packages` into `out`.
+/// Writes a signed `APKINDEX.tar.gz` for `packages` into `out`, which is as old as the newest of them:
+/// the same packages give the same bytes.
 ///
 /// # Errors
 /// The folder cannot be written.
@@ -344,6 +349,22 @@ pub fn write_index(
     out: &Path,
     description: &str,
     packages: &[IndexPackage],
+    key: &SigningKey,
+) -> Result<(), PackError> {
+    let times = packages.iter().filter_map(|package| package.build_time);
+    write_index_of(out, description, packages, times.max().unwrap_or(0), key)
+}
+
+/// The same, of an index that was made at a time, in seconds since 1970. Alpine's have it in their tar
+/// entries: who knows a newer one refuses an older one.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn write_index_of(
+    out: &Path,
+    description: &str,
+    packages: &[IndexPackage],
+    made: u64,
     key: &SigningKey,
 ) -> Result<(), PackError> {
     let path = out.join("APKINDEX.tar.gz");
@@ -356,7 +377,7 @@ pub fn write_index(
             ("DESCRIPTION".to_owned(), 0o644, description.into()),
             ("APKINDEX".to_owned(), 0o644, text.into_bytes()),
         ];
-        let mut archive = open_tar(&files, 0)?;
+        let mut archive = open_tar(&files, made)?;
         archive.extend_from_slice(&[0; 1024]);
         let index = compress(&archive)?;
         let mut file = tempfile::NamedTempFile::new_in(out)?;

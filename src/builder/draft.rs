@@ -7,10 +7,13 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::apk::fetch::Fetcher;
+use crate::builder::gather::{Gathered, gather};
 use crate::builder::job::{Addresses, Job, JobDisk, JobRepository, SCHEMA, Source};
-use crate::builder::packages::{Chosen, Indexes, PackagesError, of_checksums};
+use crate::builder::packages::PackagesError;
 use crate::digest;
 use crate::image::manifest::PackageInfo;
+use crate::lock::Lock;
+use crate::lock::make::Maker;
 use crate::plan::{Plan, Sources};
 
 /// A job that cannot be prepared.
@@ -36,23 +39,15 @@ pub struct Needed {
     pub sha256: String,
     /// Its length, in bytes.
     pub size: u64,
-    /// The bytes.
-    pub content: Content,
-}
-
-/// Where bytes are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// In a file of this machine.
-    File(PathBuf),
-    /// Here.
-    Bytes(Vec<u8>),
+    /// Where it is on this machine.
+    pub path: PathBuf,
 }
 
 /// A job but for the addresses.
 #[derive(Debug)]
 pub struct Draft {
     plan: Plan,
+    lock: Lock,
     packages_digest: String,
     boot_packages: Vec<PackageInfo>,
     keys: BTreeMap<String, String>,
@@ -62,60 +57,71 @@ pub struct Draft {
 #[derive(Debug)]
 struct DraftRepository {
     name: String,
+    id: String,
     tag: Option<String>,
-    index: Needed,
     packages: BTreeMap<String, Needed>,
 }
 
 impl Draft {
-    /// Chooses and fetches the packages of a plan, as a build on this machine does.
+    /// Fetches the packages of a plan that are locked, or the newest where nothing is, as a build on
+    /// this machine does.
     ///
     /// # Errors
     /// They cannot be had.
     pub async fn new(
         plan: Plan,
         sources: &Sources,
+        lock: Option<Lock>,
         fetcher: &Fetcher,
     ) -> Result<Draft, DraftError> {
-        let indexes = Indexes::fetch(fetcher, sources, plan.arch).await?;
-        let chosen = indexes.choose(&plan.world(), &plan.optional())?;
-        let boot = indexes.choose(&plan.boot_world(), &[])?;
-        let mut repositories: Vec<_> = indexes
-            .signed()
-            .map(|(repository, index)| DraftRepository {
+        let lock = match lock {
+            Some(lock) => lock,
+            None => {
+                let plan = &plan;
+                let maker = Maker {
+                    plan,
+                    sources,
+                    fetcher,
+                };
+                maker.newest().await?
+            }
+        };
+        let gathered = gather(fetcher, sources, &lock).await?;
+        let mut repositories: Vec<_> = sources
+            .repositories
+            .iter()
+            .map(|repository| DraftRepository {
                 name: repository.name().to_owned(),
+                id: repository.id().to_owned(),
                 tag: repository.tag.clone(),
-                index: Needed {
-                    sha256: digest::sha256(index),
-                    size: index.len() as u64,
-                    content: Content::Bytes(index.to_vec()),
-                },
                 packages: BTreeMap::new(),
             })
             .collect();
-        for some in [&chosen, &boot] {
-            let files = indexes.files(fetcher, &some.selected).await?;
-            add(&mut repositories, some, files)?;
+        for one in gathered.image.iter().chain(&gathered.boot) {
+            let packages = &mut repositories[one.source].packages;
+            packages.insert(one.package.file_name(), needed(one)?);
         }
-        let keys = indexes.keys().iter();
+        let keys = sources.keys.iter();
         let keys =
             keys.map(|(name, pem)| (name.to_owned(), String::from_utf8_lossy(pem).into_owned()));
         Ok(Draft {
-            packages_digest: chosen.digest(),
-            boot_packages: boot
-                .selected
-                .iter()
-                .map(|one| indexes.describe(one))
-                .collect(),
+            packages_digest: lock.packages_digest(),
+            boot_packages: gathered.boot.iter().map(Gathered::describe).collect(),
             keys: keys.collect(),
             repositories,
             plan,
+            lock,
         })
     }
 
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What is locked.
+    pub fn lock(&self) -> &Lock {
+        &self.lock
     }
 
     /// What the packages come to: the digest that the manifest will have.
@@ -130,19 +136,14 @@ impl Draft {
 
     /// What these come to.
     pub fn boot_packages_digest(&self) -> String {
-        let checksums = self.boot_packages.iter();
-        of_checksums(checksums.map(|package| package.checksum.clone()))
+        self.lock.boot_packages_digest()
     }
 
     /// Every file that the instance will fetch, each once.
     pub fn needed(&self) -> BTreeMap<&str, &Needed> {
-        let indexes = self.repositories.iter().map(|one| &one.index);
-        let packages = self
-            .repositories
+        self.repositories
             .iter()
-            .flat_map(|one| one.packages.values());
-        indexes
-            .chain(packages)
+            .flat_map(|one| one.packages.values())
             .map(|needed| (needed.sha256.as_str(), needed))
             .collect()
     }
@@ -162,8 +163,8 @@ impl Draft {
         };
         let repository = |one: &DraftRepository| JobRepository {
             name: one.name.clone(),
+            id: one.id.clone(),
             tag: one.tag.clone(),
-            index: source(&one.index),
             packages: one
                 .packages
                 .iter()
@@ -178,6 +179,7 @@ impl Draft {
             plan_digest: self.plan.digest.clone(),
             plan: Job::plan_files(&self.plan),
             keys: self.keys.clone(),
+            lock: self.lock.to_text(),
             repositories: self.repositories.iter().map(repository).collect(),
             packages_digest: self.packages_digest.clone(),
             disk,
@@ -186,25 +188,18 @@ impl Draft {
     }
 }
 
-fn add(
-    repositories: &mut [DraftRepository],
-    chosen: &Chosen,
-    files: Vec<PathBuf>,
-) -> Result<(), DraftError> {
-    for (selected, path) in chosen.selected.iter().zip(files) {
-        let read = |source| DraftError::Read {
-            path: path.clone(),
-            source,
-        };
-        let needed = Needed {
-            sha256: File::open(&path)
-                .and_then(|file| digest::sha256_of_file(&file))
-                .map_err(read)?,
-            size: fs::metadata(&path).map_err(read)?.len(),
-            content: Content::File(path),
-        };
-        let packages = &mut repositories[selected.source].packages;
-        packages.insert(selected.package.file_name(), needed);
-    }
-    Ok(())
+/// A package's file, read once more: its name wherever it goes is what it holds.
+fn needed(one: &Gathered) -> Result<Needed, DraftError> {
+    let path = &one.file;
+    let read = |source| DraftError::Read {
+        path: path.clone(),
+        source,
+    };
+    Ok(Needed {
+        sha256: File::open(path)
+            .and_then(|file| digest::sha256_of_file(&file))
+            .map_err(read)?,
+        size: fs::metadata(path).map_err(read)?.len(),
+        path: path.clone(),
+    })
 }

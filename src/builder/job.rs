@@ -16,10 +16,11 @@ use crate::apk::keys::{KeyError, KeyRing};
 use crate::arch::Arch;
 use crate::digest;
 use crate::image::manifest::Manifest;
+use crate::lock::{Lock, LockError};
 use crate::plan::{Plan, ReadError};
 
 /// The version of the format; a worker refuses a higher one.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What a build instance is to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,8 +37,10 @@ pub struct Job {
     pub plan_digest: String,
     /// The plan's files as `render` writes them, in base64.
     pub plan: BTreeMap<String, String>,
-    /// Keys trusted for indexes, by file name; those of the plan are among them.
+    /// Keys trusted for packages, by file name; those of the plan are among them.
     pub keys: BTreeMap<String, String>,
+    /// The text of the lock: the packages that are taken, and no others.
+    pub lock: String,
     /// Where packages come from, in order of preference.
     pub repositories: Vec<JobRepository>,
     /// What the packages must come to: [`Manifest::packages_digest`].
@@ -53,10 +56,10 @@ pub struct Job {
 pub struct JobRepository {
     /// What it is called in the image's manifest: where it was copied from.
     pub name: String,
+    /// What the lock calls it, without its tag.
+    pub id: String,
     /// Serves only what is asked for with this tag.
     pub tag: Option<String>,
-    /// The signed index.
-    pub index: Source,
     /// Files of packages, by name.
     pub packages: BTreeMap<String, Source>,
 }
@@ -193,6 +196,9 @@ pub enum JobError {
     /// A key.
     #[error("the job's keys: {0}")]
     Key(#[from] KeyError),
+    /// The lock.
+    #[error("the job's lock: {0}")]
+    Lock(#[from] Box<LockError>),
 }
 
 impl Job {
@@ -234,6 +240,15 @@ impl Job {
         Ok(Plan::read(&files, &self.plan_digest)?)
     }
 
+    /// The packages that are taken.
+    ///
+    /// # Errors
+    /// It is no lock.
+    pub fn locked(&self) -> Result<Lock, JobError> {
+        let lock = Lock::parse("lock.toml", self.lock.clone().into_bytes());
+        Ok(lock.map_err(Box::new)?)
+    }
+
     /// A plan's files, as a job holds them.
     pub fn plan_files(plan: &Plan) -> BTreeMap<String, String> {
         let files = plan.files().into_iter();
@@ -242,7 +257,7 @@ impl Job {
             .collect()
     }
 
-    /// The keys that are trusted for indexes.
+    /// The keys that are trusted for packages.
     ///
     /// # Errors
     /// One is no key.
@@ -274,8 +289,8 @@ mod tests {
         };
         let repository = JobRepository {
             name: "main".to_owned(),
+            id: "v3.15/main".to_owned(),
             tag: None,
-            index: source.clone(),
             packages: [("a.apk".to_owned(), source)].into(),
         };
         let addresses = Addresses {

@@ -10,6 +10,7 @@ use crate::apk::fetch::Fetcher;
 use crate::apk::keys::KeyError;
 use crate::arch::Arch;
 use crate::blocks;
+use crate::builder::gather::{Gathered, GatheredLock, gather};
 use crate::builder::packages::{Chosen, Indexes, PackagesError};
 use crate::image::configure::{ConfigureError, configure};
 use crate::image::disk::{DiskPlan, DiskSummary, write_disk};
@@ -26,6 +27,9 @@ use crate::image::manifest::{
 use crate::image::rootdir::RootDir;
 use crate::image::sbom::{self, SBOM};
 use crate::image::seal::{SealError, seal};
+use crate::lock::Lock;
+use crate::lock::file::BESIDE_MANIFEST;
+use crate::lock::make::Maker;
 use crate::plan::{Plan, Sources};
 use crate::profile::Entry;
 use crate::telemetry;
@@ -142,6 +146,8 @@ pub struct BuildOptions {
     pub out: PathBuf,
     /// Where packages come from.
     pub sources: Sources,
+    /// The packages that are taken, and no others; nothing takes the newest, and locks them.
+    pub lock: Option<Lock>,
     /// This program's executable.
     pub program: PathBuf,
 }
@@ -195,53 +201,59 @@ async fn build_in(
     };
     fs::create_dir_all(&options.out).map_err(out_error)?;
     let work = WorkDir::new(&options.out, WORK_PREFIX).map_err(out_error)?;
-    progress("fetching indexes");
-    let indexes = Indexes::fetch(fetcher, &options.sources, plan.arch).await?;
-    let chosen = indexes.choose(&plan.world(), &plan.optional())?;
-    for name in &chosen.left_out {
+    let lock = match &options.lock {
+        Some(lock) => lock.clone(),
+        None => {
+            progress("fetching indexes");
+            let sources = &options.sources;
+            let maker = Maker {
+                plan,
+                sources,
+                fetcher,
+            };
+            maker.newest().await?
+        }
+    };
+    for name in &lock.left_out {
         progress(&format!("left out {name}: no repository has it"));
     }
-    let boot = indexes.choose(&plan.boot_world(), &[])?;
-    let count = chosen.selected.len() + boot.selected.len();
-    progress(&format!("fetching {count} packages"));
-    let files = indexes.files(fetcher, &chosen.selected).await?;
-    let boot_files = indexes.files(fetcher, &boot.selected).await?;
+    progress(&format!("fetching {} packages", lock.packages().count()));
+    let gathered = gather(fetcher, &options.sources, &lock).await?;
 
     let assembly = Assembly {
         plan,
         options,
-        indexes: &indexes,
+        lock: &lock,
+        gathered: &gathered,
         work: &work,
     };
     // Blocking from here on: unpacking, scripts and the disk have one thread of control.
-    tokio::task::block_in_place(|| assembly.run(&chosen, &files, &boot, &boot_files, progress))
+    tokio::task::block_in_place(|| assembly.run(progress))
 }
 
 struct Assembly<'a> {
     plan: &'a Plan,
     options: &'a BuildOptions,
-    indexes: &'a Indexes,
+    lock: &'a Lock,
+    gathered: &'a GatheredLock,
     work: &'a WorkDir,
 }
 
 impl Assembly<'_> {
-    fn run(
-        &self,
-        chosen: &Chosen,
-        files: &[PathBuf],
-        boot: &Chosen,
-        boot_files: &[PathBuf],
-        progress: Progress<'_>,
-    ) -> Result<Manifest, BuildError> {
-        let epoch = newest_build(chosen.selected.iter().map(|one| &*one.package));
+    fn run(&self, progress: Progress<'_>) -> Result<Manifest, BuildError> {
+        let GatheredLock {
+            image: packages,
+            boot,
+        } = self.gathered;
+        let epoch = newest_build(packages.iter().map(|one| &one.package));
         check_clock(epoch)?;
         let day = epoch / 86_400;
-        progress(&format!("installing {} packages", files.len()));
+        progress(&format!("installing {} packages", packages.len()));
         let root = self.folder("root")?;
         let mut world = self.plan.world();
         let wanted = self.plan.optional().into_iter();
-        world.extend(wanted.filter(|entry| !chosen.left_out.contains(entry)));
-        self.install(&root, chosen, files, &world)?;
+        world.extend(wanted.filter(|entry| !self.lock.left_out.contains(entry)));
+        self.install(&root, packages, &world)?;
         check_interrupt()?;
         let handle = RootDir::open(&root)?;
         configure(&handle, self.plan, day)?;
@@ -249,12 +261,12 @@ impl Assembly<'_> {
 
         progress("making the boot loader and the disk");
         let tools = self.folder("tools")?;
-        self.install(&tools, boot, boot_files, &self.plan.boot_world())
+        self.install(&tools, boot, &self.plan.boot_world())
             .map_err(BuildError::BootTools)?;
         check_interrupt()?;
         let image = self.work.path().join(IMAGE);
         let disk = self.disk(&root, &tools, &image, epoch)?;
-        let manifest = self.manifest(chosen, boot, &disk, &image, epoch)?;
+        let manifest = self.manifest(&disk, &image, epoch)?;
         check_interrupt()?;
         self.publish(&image, &manifest)?;
         Ok(manifest)
@@ -270,11 +282,10 @@ impl Assembly<'_> {
     fn install(
         &self,
         root: &Path,
-        chosen: &Chosen,
-        files: &[PathBuf],
+        packages: &[Gathered],
         world: &[crate::apk::dependency::Dependency],
     ) -> Result<(), InstallError> {
-        let packages = planned(self.indexes, chosen, files);
+        let packages: Vec<_> = packages.iter().map(Gathered::planned).collect();
         let plan = InstallPlan {
             packages: &packages,
             world,
@@ -322,17 +333,15 @@ impl Assembly<'_> {
 
     fn manifest(
         &self,
-        chosen: &Chosen,
-        boot: &Chosen,
         disk: &DiskSummary,
         image: &Path,
         epoch: u64,
     ) -> Result<Manifest, BuildError> {
         let profile = &self.plan.profile;
-        let describe = |chosen: &Chosen| {
-            let selected = chosen.selected.iter();
-            selected.map(|one| self.indexes.describe(one)).collect()
-        };
+        let GatheredLock {
+            image: packages,
+            boot,
+        } = self.gathered;
         let scan = fs::File::open(image)
             .and_then(|file| blocks::scan(&file))
             .map_err(|source| BuildError::Output {
@@ -344,11 +353,12 @@ impl Assembly<'_> {
             tool: concat!("alpine-ami ", env!("CARGO_PKG_VERSION")).to_owned(),
             profile: profile.name.clone(),
             version: profile.version.to_string(),
-            alpine: alpine_release(chosen, profile.alpine.to_string()),
+            alpine: alpine_release(self.lock, profile.alpine.to_string()),
             arch: self.plan.arch,
             firmware: self.plan.firmware.clone(),
             plan_digest: self.plan.digest.clone(),
-            packages_digest: chosen.digest(),
+            packages_digest: self.lock.packages_digest(),
+            lock: Some(self.lock.info()),
             source_date_epoch: epoch,
             image: ImageFile::new(IMAGE, &scan),
             snapshot: None,
@@ -363,9 +373,9 @@ impl Assembly<'_> {
                 cmdline: disk.cmdline.clone(),
                 initramfs: disk.initramfs_modules.is_some(),
             },
-            packages: describe(chosen),
-            boot_packages: describe(boot),
-            left_out: chosen.left_out.iter().map(ToString::to_string).collect(),
+            packages: packages.iter().map(Gathered::describe).collect(),
+            boot_packages: boot.iter().map(Gathered::describe).collect(),
+            left_out: self.lock.left_out.iter().map(ToString::to_string).collect(),
             checks: profile.checks.clone(),
             test_volumes: profile.test.volumes.clone(),
         })
@@ -379,13 +389,16 @@ impl Assembly<'_> {
             fs::File::open(image)?.sync_all()?;
             manifest.write(self.work.path())?;
             sbom::write(manifest, self.work.path())?;
+            fs::write(self.work.path().join(BESIDE_MANIFEST), self.lock.to_text())?;
             match fs::remove_file(out.join(MANIFEST)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
             fs::rename(image, out.join(IMAGE))?;
-            fs::rename(self.work.path().join(SBOM), out.join(SBOM))?;
-            fs::rename(self.work.path().join(MANIFEST), out.join(MANIFEST))
+            for name in [SBOM, BESIDE_MANIFEST, MANIFEST] {
+                fs::rename(self.work.path().join(name), out.join(name))?;
+            }
+            Ok(())
         };
         publish().map_err(|source| BuildError::Output {
             path: out.clone(),
@@ -449,12 +462,11 @@ fn seed(plan: &Plan) -> [u8; 32] {
 }
 
 /// `3.15.11`: the version of the package that says which release this is.
-fn alpine_release(chosen: &Chosen, branch: String) -> String {
+fn alpine_release(lock: &Lock, branch: String) -> String {
     ["alpine-release", "alpine-base"]
         .into_iter()
         .find_map(|name| {
-            let mut selected = chosen.selected.iter();
-            let package = &selected.find(|one| &*one.package.name == name)?.package;
+            let package = lock.image.iter().find(|one| one.name == name)?;
             Some(package.version.upstream().to_owned())
         })
         .unwrap_or(branch)

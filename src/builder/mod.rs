@@ -3,6 +3,7 @@
 //! | part | subject |
 //! |---|---|
 //! | [`packages`] | what a plan's packages are, and their files |
+//! | [`gather`] | the files of a lock's packages |
 //! | [`local`] | assembling on this machine |
 //! | [`draft`] | what a job is made of, before anything is anywhere |
 //! | [`job`] | what a build instance is told, and what it answers |
@@ -11,6 +12,7 @@
 
 pub mod draft;
 pub mod ec2;
+pub mod gather;
 pub mod job;
 pub mod local;
 pub mod packages;

@@ -1,10 +1,11 @@
 //! From repositories to package files: indexes, resolution, download.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use crate::apk::dependency::Dependency;
-use crate::apk::fetch::Fetcher;
-use crate::apk::keys::KeyRing;
+use crate::apk::fetch::{Fetcher, SignedIndex};
+use crate::apk::index::{Checksum, IndexPackage};
 use crate::apk::mirror::{MirrorError, Repository};
 use crate::apk::solver::{self, Selected, Source, Unsolvable};
 use crate::arch::Arch;
@@ -29,9 +30,38 @@ pub enum PackagesError {
     /// No repository was named.
     #[error("there is no repository to take packages from")]
     NoRepository,
+    /// A package that is locked.
+    #[error("the locked package {package} from {repository} cannot be had: {source}")]
+    Locked {
+        /// Name and version.
+        package: String,
+        /// The repository, as the lock calls it.
+        repository: String,
+        /// Why.
+        source: Box<MirrorError>,
+        /// The command that replaces it.
+        again: String,
+    },
+    /// A lock that lacks something, or has too much.
+    #[error("the lock of {profile} for {arch} does not hold together:{}", what.iter().map(|one| format!("\n  {one}")).collect::<String>())]
+    Loose {
+        /// The profile.
+        profile: String,
+        /// The architecture.
+        arch: Arch,
+        /// What is wrong, a sentence each.
+        what: Vec<String>,
+        /// The command that makes it anew.
+        again: String,
+    },
 }
 
 impl PackagesError {
+    /// Whether it is what the user wrote that is wrong: a lock that does not hold together.
+    pub fn is_bad_input(&self) -> bool {
+        matches!(self, PackagesError::Loose { .. })
+    }
+
     /// What to do next.
     pub fn advice(&self) -> Option<String> {
         match self {
@@ -40,6 +70,15 @@ impl PackagesError {
                 "change the packages asked for, or add the repository that has what is missing (--repository URL|DIR)".to_owned(),
             ),
             PackagesError::NoRepository => Some("name one with --repository URL|DIR".to_owned()),
+            PackagesError::Locked { source, again, .. } => Some(match **source {
+                MirrorError::Unreachable { .. } | MirrorError::Store { .. } => source.advice(),
+                _ => format!(
+                    "nothing else was taken in its place; name a mirror that has it with --mirror, build where it is in the store, or let `{again}` replace it"
+                ),
+            }),
+            PackagesError::Loose { again, .. } => Some(format!(
+                "somebody has changed it by hand, or in a merge: put it back as it was, or remove it and run `{again}`"
+            )),
         }
     }
 }
@@ -50,7 +89,8 @@ pub struct Indexes {
     arch: Arch,
     sources: Sources,
     indexes: Vec<Source>,
-    signed: Vec<Vec<u8>>,
+    /// When each was made, in seconds since 1970; 0 where nothing says.
+    dates: Vec<u64>,
 }
 
 /// Packages in order of installation.
@@ -60,14 +100,6 @@ pub struct Chosen {
     pub selected: Vec<Selected>,
     /// Optional ones that no repository has.
     pub left_out: Vec<Dependency>,
-}
-
-impl Chosen {
-    /// SHA-256 over the checksums of all packages in their order.
-    pub fn digest(&self) -> String {
-        let checksums = self.selected.iter();
-        of_checksums(checksums.map(|one| one.package.checksum.to_string()))
-    }
 }
 
 /// SHA-256 over checksums in their order.
@@ -97,10 +129,11 @@ impl Indexes {
                 fetcher.index(&repository, arch, &keys).await
             }));
         }
-        let (mut indexes, mut signed) = (Vec::new(), Vec::new());
+        let (mut indexes, mut dates) = (Vec::new(), Vec::new());
         for (task, repository) in tasks.into_iter().zip(&sources.repositories) {
-            let (bytes, packages) = task.await.expect("fetching does not panic")?;
-            signed.push(bytes);
+            let SignedIndex { packages, date, .. } =
+                task.await.expect("fetching does not panic")?;
+            dates.push(date);
             tracing::debug!("{}: {} packages", repository.name(), packages.len());
             indexes.push(Source {
                 name: repository.name().to_owned(),
@@ -112,19 +145,40 @@ impl Indexes {
             arch,
             sources: sources.clone(),
             indexes,
-            signed,
+            dates,
         })
     }
 
-    /// The repositories, each with its index as it was signed.
-    pub fn signed(&self) -> impl Iterator<Item = (&Repository, &[u8])> {
-        let signed = self.signed.iter().map(Vec::as_slice);
-        self.sources.repositories.iter().zip(signed)
+    /// The repositories, each with the moment at which its index was made: seconds since 1970, 0
+    /// where nothing says.
+    pub fn dates(&self) -> impl Iterator<Item = (&Repository, u64)> {
+        self.sources
+            .repositories
+            .iter()
+            .zip(self.dates.iter().copied())
     }
 
-    /// The keys that are trusted.
-    pub fn keys(&self) -> &KeyRing {
-        &self.sources.keys
+    /// The package with this checksum, if the repository at a place lists it.
+    pub fn find(&self, place: usize, checksum: &Checksum) -> Option<&IndexPackage> {
+        let mut packages = self.indexes[place].packages.iter();
+        packages.find(|package| package.checksum == *checksum)
+    }
+
+    /// Whether the repository at a place lists a package with this file's name.
+    pub fn has_file(&self, place: usize, name: &str) -> bool {
+        let mut packages = self.indexes[place].packages.iter();
+        packages.any(|package| package.file_name() == name)
+    }
+
+    /// Takes another mirror's index of the repository at a place: its signed bytes, and what they list.
+    pub fn replace(&mut self, place: usize, index: SignedIndex) {
+        self.dates[place] = index.date;
+        self.indexes[place].packages = index.packages;
+    }
+
+    /// Adds a package that the repository at a place had once to what is chosen from.
+    pub fn remember(&mut self, place: usize, package: IndexPackage) {
+        self.indexes[place].packages.push(package);
     }
 
     /// Chooses the packages that meet `world`, and of `optional` what any repository has.
@@ -136,8 +190,21 @@ impl Indexes {
         world: &[Dependency],
         optional: &[Dependency],
     ) -> Result<Chosen, PackagesError> {
+        self.choose_keeping(world, optional, &HashSet::new())
+    }
+
+    /// Like [`Indexes::choose`], where packages that are `kept` are preferred to newer ones.
+    ///
+    /// # Errors
+    /// Those of [`Indexes::choose`].
+    pub fn choose_keeping(
+        &self,
+        world: &[Dependency],
+        optional: &[Dependency],
+        kept: &HashSet<Checksum>,
+    ) -> Result<Chosen, PackagesError> {
         let arch = self.arch.as_str();
-        solver::resolve_with_optional(&self.indexes, world, optional, arch)
+        solver::resolve_keeping(&self.indexes, world, optional, arch, kept)
             .map(|resolution| Chosen {
                 selected: resolution.selected,
                 left_out: resolution.left_out,
@@ -199,21 +266,6 @@ impl Indexes {
 
     /// What a manifest and `packages resolve` say of a package.
     pub fn describe(&self, selected: &Selected) -> PackageInfo {
-        let package = &selected.package;
-        PackageInfo {
-            name: package.name.to_string(),
-            version: package.version.to_string(),
-            arch: package.arch.to_string(),
-            checksum: package.checksum.to_string(),
-            repository: self.repository(selected).name().to_owned(),
-            size: package.size,
-            installed_size: package.installed_size,
-            license: package.license.to_string(),
-            origin: package
-                .origin
-                .as_deref()
-                .filter(|origin| **origin != *package.name)
-                .map(str::to_owned),
-        }
+        PackageInfo::new(&selected.package, self.repository(selected).name())
     }
 }

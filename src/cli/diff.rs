@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use super::block_on;
 use crate::aws::{Aws, Region};
 use crate::config::Config;
-use crate::diff::load::{Remote, load};
+use crate::diff::load::{Remote, check_locks, load};
 use crate::diff::secdb::Secdb;
 use crate::diff::{self, Difference, subject};
 use crate::publish::complete::SettingsError;
@@ -15,9 +15,9 @@ use crate::publish::reader::Reader;
 use crate::ui::progress::Drawing;
 use crate::ui::{Failure, Status, Ui};
 
-/// Compare two images, releases, AMIs or snapshots: packages, files, sizes.
+/// Compare two images, releases, AMIs or snapshots: packages, files, sizes; or two locks.
 ///
-/// Each is a folder that `build` made, a manifest.json, an image file, a release, ami-… or snap-…
+/// Each is a folder that `build` made, a manifest.json, an image file, a lock, a release, ami-… or snap-…
 /// (in another Region than the home Region: ami-…@REGION).
 #[derive(Debug, Args)]
 pub(super) struct DiffArgs {
@@ -75,6 +75,7 @@ impl DiffArgs {
                 // One after the other: each tells how far it is.
                 let from = load(&self.a, a, remote).await?;
                 let to = load(&self.b, b, remote).await?;
+                check_locks(&from, &to)?;
                 let secdb = match self.secdb.is_empty() {
                     true => &config.diff.secdb,
                     false => &self.secdb,

@@ -6,6 +6,7 @@ mod doctor;
 mod downloads;
 mod internal;
 mod list;
+mod lock;
 mod nightly;
 mod packages;
 mod privileges;
@@ -20,6 +21,7 @@ mod share;
 mod test;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -83,11 +85,13 @@ enum Command {
     Render(render::RenderArgs),
     /// Resolve and install packages, no profile needed
     Packages(packages::PackagesArgs),
+    /// Write down the exact packages of profiles, or check what is written; prints what changed
+    Lock(lock::LockArgs),
     /// Build the image of a profile
     Build(build::BuildArgs),
     /// Boot an image and check it from inside
     Test(test::TestArgs),
-    /// Compare two images, releases, AMIs or snapshots
+    /// Compare two images, locks, releases, AMIs or snapshots
     Diff(diff::DiffArgs),
     /// Publish an image to every Region; run it again to finish or to do nothing
     Publish(publish::PublishArgs),
@@ -136,6 +140,24 @@ struct ProfileOptions {
     sources: SourceOptions,
 }
 
+/// Profiles and architectures of commands that take several.
+#[derive(Debug, Args)]
+struct ProfilesOptions {
+    /// Profiles
+    #[arg(value_name = "PROFILE", required_unless_present = "all")]
+    profiles: Vec<String>,
+    /// Every profile that there is, for every architecture that it is for
+    #[arg(long, conflicts_with = "profiles")]
+    all: bool,
+    /// Architecture: x86_64 or aarch64; may be repeated, or several with commas [default: this
+    /// machine's]
+    #[arg(long, value_name = "ARCH", value_delimiter = ',')]
+    arch: Vec<Arch>,
+    /// Set a value of the profile, such as alpine=3.19; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
 /// Options that say where packages come from.
 #[derive(Debug, Args)]
 struct SourceOptions {
@@ -161,6 +183,87 @@ impl ProfileOptions {
 
     fn plan(&self, config: &Config, name: &str) -> Result<Plan, Failure> {
         Ok(Plan::new(&config.library(), &self.source(name))?)
+    }
+}
+
+impl ProfilesOptions {
+    /// A plan for each profile and architecture that is asked for.
+    fn plans(&self, config: &Config) -> Result<Vec<Plan>, Failure> {
+        if let Some(twice) = self
+            .profiles
+            .iter()
+            .enumerate()
+            .find_map(|(place, name)| self.profiles[..place].contains(name).then_some(name))
+        {
+            let what = format!("the profile `{twice}` is named twice");
+            return Err(Failure::bad_input(what, Some("name each once".to_owned())));
+        }
+        let library = config.library();
+        let asked: BTreeSet<Arch> = self.arch.iter().copied().collect();
+        let mut wanted: Vec<(String, Option<Arch>)> = Vec::new();
+        if self.all {
+            for listed in library.list()? {
+                let fits = |arch: &&Arch| asked.is_empty() || asked.contains(arch);
+                let arches = listed.arch.iter().filter(fits);
+                wanted.extend(arches.map(|arch| (listed.name.clone(), Some(*arch))));
+            }
+        } else {
+            for name in &self.profiles {
+                match asked.is_empty() {
+                    true => wanted.push((name.clone(), None)),
+                    false => wanted.extend(asked.iter().map(|arch| (name.clone(), Some(*arch)))),
+                }
+            }
+        }
+        if wanted.is_empty() {
+            let next = Some("`alpine-ami profile list` shows what there is".to_owned());
+            return Err(Failure::bad_input(
+                "no profile is for that architecture",
+                next,
+            ));
+        }
+        let plan = |(name, arch): (String, Option<Arch>)| {
+            let source = ProfileSource {
+                name,
+                arch,
+                set: self.set.clone(),
+            };
+            Ok(Plan::new(&library, &source)?)
+        };
+        wanted.into_iter().map(plan).collect()
+    }
+
+    /// The command that locks a plan's packages, as somebody would type it now.
+    fn lock_command(&self, plan: &Plan, sources: &SourceOptions) -> String {
+        let mut words = vec![format!(
+            "alpine-ami lock {} --arch {}",
+            plan.profile.name, plan.arch
+        )];
+        let mut option = |name: &str, values: Vec<String>| {
+            words.extend(
+                values
+                    .iter()
+                    .map(|value| format!("--{name} {}", quoted(value))),
+            );
+        };
+        option("set", self.set.clone());
+        option("mirror", sources.mirror.clone());
+        option("repository", sources.repository.clone());
+        let dirs = sources.keys_dir.iter();
+        option(
+            "keys-dir",
+            dirs.map(|dir| dir.display().to_string()).collect(),
+        );
+        words.join(" ")
+    }
+}
+
+/// As a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    match word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 
@@ -243,6 +346,7 @@ impl Cli {
             Command::Profile(args) => args.run(ui, &config()?),
             Command::Render(args) => args.run(ui, &config()?),
             Command::Packages(args) => args.run(ui, &config()?),
+            Command::Lock(args) => args.run(ui, &config()?),
             Command::Build(args) => args.run(ui, &config()?),
             Command::Test(args) => args.run(ui, &config()?),
             Command::Diff(args) => args.run(ui, &config()?),

@@ -48,6 +48,10 @@ pub(super) struct NightlyArgs {
     /// Build though nothing has changed; what comes out the same stays the same release
     #[arg(long)]
     force: bool,
+    /// Take indexes though they are older than those of the last release: where a repository was put
+    /// back to what it was
+    #[arg(long)]
+    accept_older: bool,
     /// Write the report as JUnit's XML
     #[arg(long, value_name = "FILE")]
     report_junit: Option<PathBuf>,
@@ -89,6 +93,7 @@ impl NightlyArgs {
             sources: self.sources.overrides(),
             out: self.out.clone(),
             force: self.force,
+            accept_older: self.accept_older,
             program: program()?,
             ui,
         };

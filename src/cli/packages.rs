@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::downloads::{drawn, fetcher, shown};
 use super::{block_on, privileges, program};
@@ -256,6 +257,19 @@ fn work_folder(root: &Path) -> Result<WorkDir, Failure> {
         .map_err(|error| unusable(root, &error))
 }
 
+/// When an index is made: now, or in `$SOURCE_DATE_EPOCH` for whoever wants the same bytes again.
+fn made() -> Result<u64, Failure> {
+    const VARIABLE: &str = "SOURCE_DATE_EPOCH";
+    let Some(text) = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()) else {
+        return Ok(OffsetDateTime::now_utc().unix_timestamp().unsigned_abs());
+    };
+    let text = text.to_string_lossy();
+    text.parse().map_err(|_| {
+        let what = format!("${VARIABLE} is `{text}`");
+        Failure::bad_input(what, Some("it is a number: seconds since 1970".to_owned()))
+    })
+}
+
 impl PackArgs {
     fn run(self, ui: Ui) -> Result<Status, Failure> {
         let failed = |error: PackError| Failure::bad_input(error, None);
@@ -267,7 +281,9 @@ impl PackArgs {
             tracing::info!("packed {}", package.file_name());
             packages.push(package);
         }
-        pack::write_index(&self.out, &self.description, &packages, &key).map_err(failed)?;
+        let made = made()?;
+        pack::write_index_of(&self.out, &self.description, &packages, made, &key)
+            .map_err(failed)?;
         let (count, out) = (packages.len(), self.out.display());
         ui.progress(&format!("{count} packages and their index are in {out}"));
         Ok(Status::Done)

@@ -1,7 +1,9 @@
 //! Values of an image that are neither packages nor files: kernel, Alpine, firmware and so on.
 
 use super::{About, Pair, Side, ValueChange};
+use crate::apk::dependency::Dependency;
 use crate::image::manifest::{Manifest, PackageInfo};
+use crate::lock::Lock;
 
 /// Values that say what an image is, in the order in which they are told.
 pub const ABOUT: [&str; 7] = [
@@ -68,6 +70,37 @@ pub fn of_manifest(manifest: &Manifest) -> Vec<Fact> {
         fact("checks", checks),
         fact("built by", &manifest.tool),
     ]
+}
+
+/// What a lock tells, under the names that a manifest's have.
+pub fn of_lock(lock: &Lock) -> Vec<Fact> {
+    let boot = lock.boot.iter();
+    let boot: Vec<_> = boot
+        .map(|package| format!("{} {}", package.name, package.version))
+        .collect();
+    let texts =
+        |wishes: &[Dependency]| -> Vec<String> { wishes.iter().map(ToString::to_string).collect() };
+    let names = lock.repositories.iter();
+    let names: Vec<_> = names.map(|one| one.name.as_str()).collect();
+    // `v3.15/main`: a repository of a mirror says which release it is of.
+    let release = names.iter().find_map(|name| {
+        let (release, _) = name.strip_prefix('v')?.split_once('/')?;
+        Some(release.to_owned())
+    });
+    let mut facts = vec![
+        fact("profile", &lock.profile),
+        fact("arch", lock.arch.to_string()),
+        fact("asked for", texts(&lock.wishes.required).join(", ")),
+        fact(
+            "asked for where it is there",
+            texts(&lock.wishes.optional).join(", "),
+        ),
+        fact("boot loader packages", boot.join(", ")),
+        fact("packages left out", texts(&lock.left_out).join(", ")),
+        fact("repositories", names.join(", ")),
+    ];
+    facts.extend(release.map(|release| fact("alpine", release)));
+    facts
 }
 
 fn name_and_version(package: &PackageInfo) -> String {

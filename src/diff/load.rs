@@ -15,6 +15,8 @@ use crate::digest;
 use crate::image::contents::{Contents, ContentsError, DiskImage};
 use crate::image::manifest::{IMAGE, Manifest, ManifestError};
 use crate::image::partition::Role;
+use crate::lock::file::BESIDE_MANIFEST;
+use crate::lock::{Lock, LockError};
 use crate::publish::manifest::{Attachment, ReleaseManifest};
 use crate::publish::release::ReleaseId;
 
@@ -78,6 +80,19 @@ pub enum LoadError {
     /// The image, or a list of files.
     #[error(transparent)]
     Contents(#[from] ContentsError),
+    /// The lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A lock, and something else.
+    #[error(
+        "{lock} is a lock, and {other} is none: a lock says nothing of files, sizes and licences"
+    )]
+    OneLock {
+        /// The lock.
+        lock: String,
+        /// What is to be compared with it.
+        other: String,
+    },
     /// AWS.
     #[error("cannot read {what}: {source}")]
     Remote {
@@ -133,6 +148,10 @@ impl LoadError {
             LoadError::Subject(error) => error.advice(),
             LoadError::Manifest(error) => Some(error.advice().to_owned()),
             LoadError::Contents(error) => error.advice(),
+            LoadError::Lock(error) => error.advice(),
+            LoadError::OneLock { .. } => Some(format!(
+                "compare it with another lock: that of an image is {BESIDE_MANIFEST} beside its manifest"
+            )),
             LoadError::Remote { source, .. } => source.advice.clone(),
             LoadError::Missing { .. } => {
                 Some("check the id, the Region (`ami-…@eu-west-1`) and the account".to_owned())
@@ -151,6 +170,9 @@ impl LoadError {
 
     /// Whether the user named something that is not there or cannot be compared.
     pub fn is_bad_input(&self) -> bool {
+        if let LoadError::Lock(error) = self {
+            return error.is_bad_input();
+        }
         !matches!(self, LoadError::Remote { .. } | LoadError::Temporary { .. })
     }
 }
@@ -181,6 +203,7 @@ pub async fn load(name: &str, subject: Subject, remote: Option<&dyn Remote>) -> 
             })
             .await
         }
+        Subject::Lock(path) => apart(name, move |name| of_lock(name, &path)).await,
         Subject::Release(id) => of_release(name, &id, remote()?).await,
         Subject::Snapshot(id, region) => of_snapshot(name, &id, region.as_ref(), remote()?).await,
         Subject::Ami(id, region) => {
@@ -243,6 +266,21 @@ fn of_folder(name: String, folder: &Path) -> Result<Side> {
     }
     side.contents = Some(image.list()?);
     Ok(side)
+}
+
+fn of_lock(name: String, path: &Path) -> Result<Side> {
+    let bytes = std::fs::read(path).map_err(|source| LockError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let lock = Lock::parse(&path.display().to_string(), bytes)?;
+    Ok(Side {
+        name,
+        facts: facts::of_lock(&lock),
+        packages: Some(lock.image.iter().map(Package::from).collect()),
+        is_lock: true,
+        ..Side::default()
+    })
 }
 
 /// A manifest of an image or a release, whatever its name.
@@ -428,7 +466,24 @@ pub fn of_image(name: String, image: &DiskImage, sized: bool) -> Result<Side> {
         contents: Some(image.list()?),
         image_size: sized.then(|| image.size()),
         used: Some(image.used()),
+        is_lock: false,
         notes,
+    })
+}
+
+/// Sees that a lock is compared with nothing but another one.
+///
+/// # Errors
+/// One is a lock, the other is none.
+pub fn check_locks(from: &Side, to: &Side) -> Result<()> {
+    let (lock, other) = match (from.is_lock, to.is_lock) {
+        (true, false) => (from, to),
+        (false, true) => (to, from),
+        _ => return Ok(()),
+    };
+    Err(LoadError::OneLock {
+        lock: lock.name.clone(),
+        other: other.name.clone(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! What differs between two images: values, packages, files and sizes.
+//! What differs between two images, or two locks: values, packages, files and sizes.
 //!
 //! [`subject`] says what a word on the command line means, [`load`] reads it into a [`Side`],
 //! [`diff`] compares two sides without touching anything, and [`text`] shows the [`Difference`].
@@ -82,6 +82,8 @@ pub struct Side {
     pub image_size: Option<u64>,
     /// Bytes of the root file system that are in use.
     pub used: Option<u64>,
+    /// Whether it is a lock: of an image that there need not be.
+    pub is_lock: bool,
     /// Why something is not known.
     pub notes: Vec<String>,
 }
@@ -116,6 +118,9 @@ pub struct Difference {
     pub differs: bool,
     /// Whether the image files' digests differ; nothing where one is not known.
     pub bytes_differ: Option<bool>,
+    /// Whether the two are locks, which say nothing of files and sizes.
+    #[serde(skip)]
+    pub locks: bool,
     /// What the two are, whether it differs or not.
     pub about: Vec<About>,
     /// Values that differ.
@@ -186,7 +191,9 @@ impl Difference {
 
     /// Whether something could not be compared.
     pub fn is_partial(&self) -> bool {
-        self.packages.is_none() || self.files.is_none() || self.bytes_differ.is_none()
+        let is_lacking =
+            self.packages.is_none() || self.files.is_none() || self.bytes_differ.is_none();
+        is_lacking && !self.locks
     }
 }
 
@@ -197,7 +204,11 @@ pub fn diff(from: &Side, to: &Side) -> Difference {
     let packages = both.map(|(from, to)| packages::compare(from, to));
     let both = from.contents.as_ref().zip(to.contents.as_ref());
     let files = both.map(|(from, to)| files::compare(from, to, packages.as_ref()));
-    let sizes = sizes::compare(from, to);
+    let is_lock = from.is_lock && to.is_lock;
+    let sizes = match is_lock {
+        true => SizesDifference::default(),
+        false => sizes::compare(from, to),
+    };
     // A volume may be longer than the image on it: its digest is another.
     let alike = from.image_size.is_some() == to.image_size.is_some();
     let bytes = from
@@ -224,6 +235,7 @@ pub fn diff(from: &Side, to: &Side) -> Difference {
         differs,
         bytes_differ,
         about: facts::about(from, to),
+        locks: is_lock,
         values,
         packages,
         files,

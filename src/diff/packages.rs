@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::apk::version::Version;
 use crate::image::manifest::PackageInfo;
+use crate::lock::LockedPackage;
 
 /// A package of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,6 +58,22 @@ impl From<&PackageInfo> for Package {
             installed_size: info.installed_size,
             license: info.license.clone(),
             origin: info.origin.clone(),
+        }
+    }
+}
+
+/// What a lock leaves to the packages themselves is empty.
+impl From<&LockedPackage> for Package {
+    fn from(locked: &LockedPackage) -> Package {
+        Package {
+            name: locked.name.clone(),
+            version: locked.version.to_string(),
+            arch: locked.arch.clone(),
+            checksum: locked.checksum.to_string(),
+            size: locked.size,
+            installed_size: 0,
+            license: String::new(),
+            origin: None,
         }
     }
 }

@@ -16,6 +16,8 @@ pub enum Subject {
     Manifest(PathBuf),
     /// A disk image.
     Image(PathBuf),
+    /// A lock.
+    Lock(PathBuf),
     /// A release in the publisher's bucket.
     Release(ReleaseId),
     /// An AMI, in the home Region where none is named.
@@ -54,7 +56,7 @@ pub enum SubjectError {
     #[error("the folder {0} holds no {MANIFEST}: it is not a finished build")]
     NoBuild(PathBuf),
     /// A file that is neither.
-    #[error("the file {0} is neither a disk image nor a manifest; locks can not be compared yet")]
+    #[error("the file {0} is neither a disk image nor a manifest nor a lock")]
     NoImage(PathBuf),
     /// It cannot be looked at.
     #[error("cannot read {path}: {source}")]
@@ -70,7 +72,7 @@ impl SubjectError {
     /// What to do next.
     pub fn advice(&self) -> Option<String> {
         Some(
-            "name a build folder, a manifest.json, a raw disk image, a release (base-3.15-x86_64-20260131.1), \
+            "name a build folder, a manifest.json, a raw disk image, a lock (*.lock.toml), a release (base-3.15-x86_64-20260131.1), \
              an AMI (ami-0123456789abcdef0, or ami-0123456789abcdef0@eu-west-1 in another Region than the home Region) or a snapshot (snap-…)"
                 .to_owned(),
         )
@@ -105,6 +107,7 @@ fn file(path: PathBuf, head: &[u8]) -> Result<Subject, SubjectError> {
     match head.trim_ascii_start().first() {
         _ if is_disk || is_named => Ok(Subject::Image(path)),
         Some(b'{') => Ok(Subject::Manifest(path)),
+        _ if path.extension().is_some_and(|name| name == "toml") => Ok(Subject::Lock(path)),
         _ => Err(SubjectError::NoImage(path)),
     }
 }

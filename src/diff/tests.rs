@@ -570,10 +570,14 @@ fn files_are_told_by_how_they_begin() {
         meant("x", b"\n {").expect("a manifest"),
         Subject::Manifest("x".into())
     );
+    assert_eq!(
+        meant("base.lock.toml", b"schema = 1").expect("a lock"),
+        Subject::Lock("base.lock.toml".into())
+    );
     for (name, head) in [("base.lock", &b"schema = 1"[..]), ("empty", b"")] {
         let error = meant(name, head).expect_err(name);
         assert!(
-            error.to_string().contains("locks can not be compared yet"),
+            error.to_string().contains("nor a manifest nor a lock"),
             "{error}"
         );
     }

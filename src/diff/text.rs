@@ -141,10 +141,12 @@ fn summary(difference: &Difference) -> Vec<Vec<String>> {
         rows.push(row("security", view::security(difference)));
     }
     let files = difference.files.as_ref();
-    rows.push(row(
-        "files",
-        files.map_or_else(not_compared, view::file_counts),
-    ));
+    if !difference.locks {
+        rows.push(row(
+            "files",
+            files.map_or_else(not_compared, view::file_counts),
+        ));
+    }
     match difference.bytes_differ {
         Some(true) => rows.push(row("image bytes", "differ".to_owned())),
         Some(false) => rows.push(row("image bytes", "the same".to_owned())),

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::apk::index::IndexPackage;
 use crate::arch::Arch;
 use crate::aws::names::{KeyArn, Region, SnapshotId};
 use crate::blocks::{self, Scan};
+use crate::lock::LockInfo;
 use crate::profile::{Check, Firmware, TestVolume};
 use crate::workdir::write_json;
 
@@ -40,6 +42,9 @@ pub struct Manifest {
     pub plan_digest: String,
     /// SHA-256 over the checksums of all packages in their order.
     pub packages_digest: String,
+    /// The lock that it was built with; manifests of earlier versions do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockInfo>,
     /// The time that stands in for the clock in the image, in seconds since 1970.
     pub source_date_epoch: u64,
     /// The image file, or what such a file would be where the image is in a snapshot.
@@ -154,6 +159,27 @@ pub struct PackageInfo {
     /// vulnerabilities go by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+}
+
+impl PackageInfo {
+    /// What is told of a package from the repository of that name.
+    pub fn new(package: &IndexPackage, repository: &str) -> PackageInfo {
+        PackageInfo {
+            name: package.name.to_string(),
+            version: package.version.to_string(),
+            arch: package.arch.to_string(),
+            checksum: package.checksum.to_string(),
+            repository: repository.to_owned(),
+            size: package.size,
+            installed_size: package.installed_size,
+            license: package.license.to_string(),
+            origin: package
+                .origin
+                .as_deref()
+                .filter(|origin| **origin != *package.name)
+                .map(str::to_owned),
+        }
+    }
 }
 
 /// A manifest that cannot be used.

@@ -19,6 +19,7 @@ use crate::builder::local::{BuildOptions, build, check_arch};
 use crate::config::Config;
 use crate::image::manifest::Manifest;
 use crate::interrupt::Stop;
+use crate::lock::Lock;
 use crate::origin::Begun;
 use crate::plan::{Plan, Sources};
 use crate::publish::complete::Publisher;
@@ -38,6 +39,8 @@ pub(super) struct Wanted<'a> {
     pub plan: &'a Plan,
     /// From where.
     pub sources: &'a Sources,
+    /// Of which packages.
+    pub lock: &'a Lock,
     /// What it is made of.
     pub recipe: &'a Recipe,
     /// The folder for it.
@@ -114,6 +117,7 @@ async fn here(
     let options = BuildOptions {
         out: wanted.out.to_owned(),
         sources: wanted.sources.clone(),
+        lock: Some(wanted.lock.clone()),
         program: wanted.program.to_owned(),
     };
     let begun = Begun::now("local", wanted.profiles);
@@ -148,10 +152,12 @@ async fn elsewhere(
     fetcher: &Fetcher,
     mut stop: Stop,
 ) -> Result<Did<Manifest>, StepError> {
+    let (plan, lock) = (wanted.plan.clone(), Some(wanted.lock.clone()));
+    let draft = Draft::new(plan, wanted.sources, lock, fetcher);
     let draft = tokio::select! {
         biased;
         how = stop.told() => return Err(StepError::Interrupted(how)),
-        draft = Box::pin(Draft::new(wanted.plan.clone(), wanted.sources, fetcher)) => {
+        draft = Box::pin(draft) => {
             draft.map_err(InstanceBuildError::from)?
         }
     };

@@ -9,6 +9,7 @@ use crate::aws::{AwsError, Region};
 use crate::builder::ec2::InstanceBuildError;
 use crate::builder::local::BuildError;
 use crate::builder::packages::PackagesError;
+use crate::lock::LockError;
 use crate::plan::PlanError;
 use crate::publish::PublishError;
 use crate::publish::bucket::BucketError;
@@ -93,6 +94,9 @@ pub(super) enum StepError {
     /// Repositories and packages.
     #[error(transparent)]
     Packages(#[from] PackagesError),
+    /// What is locked.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A call failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
@@ -221,6 +225,7 @@ impl StepError {
                 Some("--keys-dir names a folder with public keys called *.pub".to_owned())
             }
             StepError::Packages(error) => error.advice(),
+            StepError::Lock(error) => error.advice(),
             StepError::Aws(error) => Some(error.advice()),
             StepError::Bucket(error) => error.advice(),
             StepError::Build(error) => error.advice(),

@@ -18,9 +18,11 @@ use crate::apk::fetch::Fetcher;
 use crate::arch::Arch;
 use crate::aws::{Aws, Region};
 use crate::builder::ec2::run::Tell;
-use crate::builder::packages::{Indexes, of_checksums};
 use crate::channels::Channel;
 use crate::interrupt::Stop;
+use crate::lock::Lock;
+use crate::lock::indexes::Floor;
+use crate::lock::make::Maker;
 use crate::plan::{Plan, PlanError, SourceOverrides, Sources};
 use crate::publish::bucket::{Bucket, BucketError};
 use crate::publish::complete::Publisher;
@@ -64,6 +66,8 @@ pub(super) struct Shop {
     pub out: PathBuf,
     /// Whether images are built though nothing changed.
     pub force: bool,
+    /// Whether indexes are taken that are older than those of the last release.
+    pub accept_older: bool,
     /// This program's executable.
     pub program: PathBuf,
     /// Who is told what goes on.
@@ -91,6 +95,7 @@ pub(super) struct Made {
 /// What a plan comes to tonight.
 struct Locked {
     sources: Sources,
+    lock: Lock,
     recipe: Recipe,
     /// The newest releases of the line, newest first.
     manifests: Vec<ReleaseManifest>,
@@ -210,6 +215,7 @@ impl Image {
         let wanted = Wanted {
             plan,
             sources: &locked.sources,
+            lock: &locked.lock,
             recipe: &locked.recipe,
             out: &out,
             force: shop.force,
@@ -304,25 +310,43 @@ async fn unless<T>(
     }
 }
 
-/// Resolves the packages, and looks up the releases that there are.
+/// Looks up the releases that there are, and locks the newest packages, whatever people have locked.
 async fn lock(shop: &Shop, plan: &Plan) -> Result<Locked, StepError> {
     let sources = plan.sources(&shop.sources)?;
     let about = About::plan(plan);
     about.check()?;
-    let indexes = Indexes::fetch(&shop.fetcher, &sources, plan.arch).await?;
-    let chosen = indexes.choose(&plan.world(), &plan.optional())?;
-    let boot = indexes.choose(&plan.boot_world(), &[])?;
-    let boot = boot.selected.iter();
+    let maker = Maker {
+        plan,
+        sources: &sources,
+        fetcher: &shop.fetcher,
+    };
+    let manifests = look(shop, &about.line).await?;
+    let floors = match shop.accept_older {
+        true => Vec::new(),
+        false => manifests.iter().filter_map(floor).collect(),
+    };
+    let lock = maker.newest_since(&floors).await?;
     let recipe = Recipe {
         plan: plan.digest.clone(),
-        packages: chosen.digest(),
-        boot_packages: of_checksums(boot.map(|one| one.package.checksum.to_string())),
+        packages: lock.packages_digest(),
+        boot_packages: lock.boot_packages_digest(),
         tool: concat!("alpine-ami ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     Ok(Locked {
-        manifests: look(shop, &about.line).await?,
+        manifests,
         recipe,
+        lock,
         sources,
+    })
+}
+
+/// The indexes that a release was made from: none of tonight is to be older.
+fn floor(manifest: &ReleaseManifest) -> Option<Floor> {
+    let lock = manifest.image.as_ref()?.lock.as_ref()?;
+    Some(Floor {
+        whose: format!("the release {}", manifest.release),
+        indexes: lock.indexes.clone(),
+        put_back: "give --accept-older".to_owned(),
     })
 }
 

@@ -10,6 +10,11 @@
 //! the same release. A release comes into the channel only when it is in every Region and its image
 //! has passed its test.
 //!
+//! A night takes the newest packages, whatever is in the folder of locks, and writes nothing there: it
+//! locks them for itself, decides by what that comes to, and builds of exactly that. The lock lies
+//! beside the image, and its digest is in the manifest, with the dates of the indexes: the next night
+//! refuses older ones.
+//!
 //! | part | subject |
 //! |---|---|
 //! | [`settings`] | `[nightly]` in `alpine-ami.toml`, with the command line |

@@ -52,6 +52,8 @@ pub struct Night<'a> {
     pub out: PathBuf,
     /// Whether images are built though nothing changed.
     pub force: bool,
+    /// Whether indexes are taken that are older than those of the last release.
+    pub accept_older: bool,
     /// This program's executable.
     pub program: PathBuf,
     /// Who is told what goes on.
@@ -164,6 +166,7 @@ async fn open(night: &Night<'_>, orders: &[Order]) -> Result<Shop, NightlyError>
         secdb: config.diff.secdb.clone(),
         out: night.out.clone(),
         force: night.force,
+        accept_older: night.accept_older,
         program: night.program.clone(),
         ui: night.ui,
         bucket,

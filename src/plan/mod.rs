@@ -239,6 +239,7 @@ fn repository(entry: &RepositoryEntry, profile: &Profile, mirrors: &[String]) ->
                 .collect(),
             tag: None,
             alias: None,
+            id: Some(format!("v{}/{name}", profile.alpine)),
         },
         RepositoryEntry::Url(own) => Repository {
             tag: own.tag.as_ref().map(ToString::to_string),

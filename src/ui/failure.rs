@@ -19,6 +19,7 @@ use crate::diff::secdb::load::SecdbError;
 use crate::image::install::InstallError;
 use crate::image::manifest::ManifestError;
 use crate::list::ListError;
+use crate::lock::LockError;
 use crate::nightly::error::NightlyError;
 use crate::plan::{PlanError, WriteError};
 use crate::profile::ProfileError;
@@ -129,12 +130,6 @@ impl From<WriteError> for Failure {
     }
 }
 
-impl From<PackagesError> for Failure {
-    fn from(error: PackagesError) -> Failure {
-        Failure::failed(chain(&error), error.advice())
-    }
-}
-
 impl From<InstallError> for Failure {
     fn from(error: InstallError) -> Failure {
         Failure::failed(chain(&error), error.advice().map(str::to_owned))
@@ -145,6 +140,7 @@ impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Failure {
         match error {
             BuildError::Keys(_) => Failure::bad_input(chain(&error), error.advice()),
+            BuildError::Packages(error) => error.into(),
             _ => Failure::failed(chain(&error), error.advice()),
         }
     }
@@ -250,7 +246,9 @@ from_errors!(
     InstanceBuildError,
     ListError,
     LoadError,
+    LockError,
     NightlyError,
+    PackagesError,
     ReleaseError,
     VerifyError,
     PruneError,

@@ -6,6 +6,7 @@ mod instance_build;
 mod kills;
 mod least;
 mod list;
+mod lock;
 mod machine;
 mod mirrors;
 mod nightly;

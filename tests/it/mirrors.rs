@@ -4,7 +4,7 @@ mod downloads;
 mod hostile;
 mod kills;
 mod place;
-mod server;
+pub mod server;
 
 use std::fs;
 use std::net::TcpListener;

@@ -18,6 +18,7 @@ use alpine_ami::apk::dependency::Dependency;
 use alpine_ami::apk::index::{IndexPackage, parse_index};
 use alpine_ami::apk::solver::{Rules, Source, Unsolvable, resolve_as};
 use alpine_ami::apk::version::Version;
+use alpine_ami::lock::closure;
 
 use super::solver_cases::{Case, Expected, cases};
 use apk::{Apk, add_case, shared};
@@ -73,6 +74,10 @@ fn ours(sources: &[Source], world: &[String]) -> Result<Vec<String>, Unsolvable>
         .collect();
     let selected = resolve_as(sources, &world, ARCH, RULES)?;
     let label = |package: &IndexPackage| format!("{}-{}", package.name, package.version);
+    // What a lock is held against finds nothing to complain of.
+    let packages = selected.iter().map(|one| IndexPackage::clone(&one.package));
+    let unmet = closure::unmet(&world, &packages.collect::<Vec<_>>());
+    assert!(unmet.is_empty(), "{unmet:?}");
     Ok(selected
         .iter()
         .map(|selected| label(&selected.package))

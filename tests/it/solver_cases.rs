@@ -10,6 +10,7 @@
 //! rules 2.12                 (those of apk-tools 2.12.7 instead of the newest)
 //! world W…
 //! optional W…                (wishes that are left out where nothing has their name)
+//! kept PACKAGE…              (preferred to newer ones, as a lock prefers what is locked; apk is not asked)
 //! expect PACKAGE[/repository]… in order of installation
 //! left out W…
 //! fails
@@ -20,13 +21,14 @@
 //! The same package line in two repositories is the same package; `build` tells two apart.
 //! `{NAME-VERSION}` in a wish stands for the checksum of that package.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use alpine_ami::apk::dependency::Dependency;
 use alpine_ami::apk::index::{Checksum, parse_index};
-use alpine_ami::apk::solver::{Reason, Rules, Selected, Source, resolve_as, resolve_with_optional};
+use alpine_ami::apk::solver::{Reason, Rules, Selected, Source, resolve_as, resolve_keeping};
 use sha1::{Digest as _, Sha1};
 
 /// A case file.
@@ -37,6 +39,8 @@ pub struct Case {
     pub old_rules: bool,
     pub world: Vec<String>,
     pub optional: Vec<String>,
+    /// Checksums of packages that are preferred.
+    pub kept: HashSet<Checksum>,
     pub expected: Expected,
     pub differs: bool,
 }
@@ -123,10 +127,12 @@ impl Case {
             old_rules: false,
             world: Vec::new(),
             optional: Vec::new(),
+            kept: HashSet::new(),
             expected: Expected::Failure(String::new()),
             differs: false,
         };
         let (mut left_out_of, mut packages, mut message) = (Vec::new(), Vec::new(), None);
+        let mut kept = Vec::new();
         let words = |text: &str| {
             text.split_whitespace()
                 .map(str::to_owned)
@@ -160,6 +166,7 @@ impl Case {
                 ("rules", "2.12") => case.old_rules = true,
                 ("world", wishes) => case.world = words(wishes),
                 ("optional", wishes) => case.optional = words(wishes),
+                ("kept", labels) => kept = words(labels),
                 ("expect", list) => {
                     let (selected, left_out) = (words(list), Vec::new());
                     case.expected = Expected::Packages { selected, left_out };
@@ -176,6 +183,13 @@ impl Case {
             }
             (None, Expected::Packages { left_out, .. }) => *left_out = left_out_of,
             (None, Expected::Failure(_)) => panic!("{} expects nothing", case.path.display()),
+        }
+        // What is kept is told to apk by a database, which these cases have none of.
+        case.differs |= !kept.is_empty();
+        for wanted in kept {
+            let mut known = packages.iter();
+            let found = known.find(|(label, _)| *label == wanted);
+            case.kept.insert(found.expect("a kept package").1);
         }
         for wish in case.world.iter_mut().chain(&mut case.optional) {
             for (label, checksum) in &packages {
@@ -211,7 +225,7 @@ impl Case {
             };
             resolve_as(&sources, &world, &self.arch, rules).map(|selected| (selected, Vec::new()))
         } else {
-            resolve_with_optional(&sources, &world, &optional, &self.arch)
+            resolve_keeping(&sources, &world, &optional, &self.arch, &self.kept)
                 .map(|resolution| (resolution.selected, resolution.left_out))
         };
         match resolved {

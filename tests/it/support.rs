@@ -132,7 +132,9 @@ pub async fn base_draft(cache: &Path) -> Draft {
     };
     let sources = plan.sources(&overrides).expect("sources");
     let fetcher = Fetcher::new(Store::new(cache.to_owned())).expect("a fetcher");
-    Draft::new(plan, &sources, &fetcher).await.expect("a draft")
+    Draft::new(plan, &sources, None, &fetcher)
+        .await
+        .expect("a draft")
 }
 
 /// A key pair made by openssl: the private key, and the folder with the public one.
@@ -255,6 +257,11 @@ fn set_times(path: &Path) {
 
 /// Makes a signed repository in `dir` and returns the folder with its packages.
 pub fn repository(dir: &Path, packages: &[Crafted], keys: &Keys) -> PathBuf {
+    repository_of(dir, packages, keys, None)
+}
+
+/// The same, of an index that was made at a time, in seconds since 1970.
+pub fn repository_of(dir: &Path, packages: &[Crafted], keys: &Keys, made: Option<u64>) -> PathBuf {
     let out = dir.join("x86_64");
     fs::create_dir_all(&out).expect("a folder");
     let key = SigningKey::read(&keys.private).expect("a key");
@@ -262,6 +269,10 @@ pub fn repository(dir: &Path, packages: &[Crafted], keys: &Keys) -> PathBuf {
         .iter()
         .map(|package| package.pack(&out, &key))
         .collect();
-    pack::write_index(&out, "test", &packed, &key).expect("an index");
+    match made {
+        None => pack::write_index(&out, "test", &packed, &key),
+        Some(made) => pack::write_index_of(&out, "test", &packed, made, &key),
+    }
+    .expect("an index");
     out
 }

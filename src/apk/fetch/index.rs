@@ -8,12 +8,34 @@ use super::http::{Failed, get, shown};
 use crate::apk::index::IndexPackage;
 use crate::apk::keys::KeyRing;
 use crate::apk::mirror::{
-    Failures, INDEX_LIMIT, MirrorError, Place, Repository, place, read_file, verified_index,
+    Failures, INDEX_LIMIT, MirrorError, Place, ReadIndex, Repository, place, read_file,
+    verified_index,
 };
 use crate::arch::Arch;
 
-/// An index as it was signed, and the packages that it lists.
-pub type SignedIndex = (Vec<u8>, Vec<IndexPackage>);
+/// A verified index.
+#[derive(Debug)]
+pub struct SignedIndex {
+    /// Its bytes as they were signed.
+    pub bytes: Vec<u8>,
+    /// The packages that it lists.
+    pub packages: Vec<IndexPackage>,
+    /// When it was made, in seconds since 1970: the time of its entry `APKINDEX`, which Alpine's
+    /// `apk index` writes and which is signed with it, or where that is not given, when its newest
+    /// package was built. 0 where nothing says.
+    pub date: u64,
+}
+
+impl SignedIndex {
+    fn new(bytes: Vec<u8>, read: ReadIndex) -> SignedIndex {
+        let ReadIndex { packages, date } = read;
+        SignedIndex {
+            bytes,
+            packages,
+            date,
+        }
+    }
+}
 
 impl Fetcher {
     /// The verified index of a repository, and its bytes as they were signed. What comes from an
@@ -46,7 +68,7 @@ impl Fetcher {
             return None;
         }
         let read = verified_index(sha256, &bytes, keys).ok()?;
-        Some((bytes, read.packages))
+        Some(SignedIndex::new(bytes, read))
     }
 
     async fn index_at(
@@ -59,7 +81,7 @@ impl Fetcher {
             Place::File(path) => {
                 let bytes = read_file(&path)?;
                 let read = verified_index(&path.display().to_string(), &bytes, keys)?;
-                return Ok((bytes, read.packages));
+                return Ok(SignedIndex::new(bytes, read));
             }
             Place::Url(url) => url,
         };
@@ -69,7 +91,7 @@ impl Fetcher {
         if let Err(error) = self.store.keep_index(&bytes) {
             tracing::debug!("cannot keep the index {}: {error}", shown(&url));
         }
-        Ok((bytes, read.packages))
+        Ok(SignedIndex::new(bytes, read))
     }
 
     /// Sees that a mirror does not go back in time.

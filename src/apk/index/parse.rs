@@ -53,6 +53,12 @@ pub fn parse_index(text: &str) -> Result<Vec<IndexPackage>, IndexError> {
     Ok(packages)
 }
 
+/// Whether a package can be called so: its name becomes part of file names, so it is no path.
+pub(crate) fn is_package_name(name: &str) -> bool {
+    let part_of_name = |c: char| !c.is_whitespace() && !c.is_control() && c != '/';
+    !name.is_empty() && name.chars().all(part_of_name) && !name.starts_with(['.', '-'])
+}
+
 /// What went wrong in a record, before its line is known.
 struct Fault {
     package: Option<String>,
@@ -140,10 +146,8 @@ impl<'a> Record<'a> {
         Ok(())
     }
 
-    /// The name becomes part of file names, so it must not be a path.
     fn package_name(&self, name: &'a str) -> Result<&'a str, Fault> {
-        let part_of_name = |c: char| !c.is_whitespace() && !c.is_control() && c != '/';
-        if name.chars().all(part_of_name) && !name.starts_with(['.', '-']) {
+        if name.is_empty() || is_package_name(name) {
             return Ok(name);
         }
         Err(self.fault(format_args!(

@@ -11,6 +11,7 @@ mod reverse;
 mod select;
 mod universe;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -20,7 +21,7 @@ use self::order::{Cause, Placement};
 use self::select::Selector;
 use self::universe::{Requirement, Tags, UNTAGGED, Universe};
 use crate::apk::dependency::Dependency;
-use crate::apk::index::IndexPackage;
+use crate::apk::index::{Checksum, IndexPackage};
 
 /// A repository: where packages come from. Earlier ones win where nothing else decides.
 #[derive(Debug, Clone)]
@@ -114,9 +115,22 @@ pub fn resolve_as(
     arch: &str,
     rules: Rules,
 ) -> Result<Vec<Selected>, Unsolvable> {
+    resolve_preferring(sources, world, arch, rules, &HashSet::new())
+}
+
+/// Like [`resolve_as`], where packages that are `kept` are preferred to newer ones, as apk prefers
+/// what is installed unless it is told to upgrade (`compare_providers` in its `src/solver.c`).
+fn resolve_preferring(
+    sources: &[Source],
+    world: &[Dependency],
+    arch: &str,
+    rules: Rules,
+    kept: &HashSet<Checksum>,
+) -> Result<Vec<Selected>, Unsolvable> {
     let mut world: Vec<&Dependency> = world.iter().collect();
     world.sort_by(|a, b| a.name.cmp(&b.name));
-    let (universe, world) = Universe::new(sources, &world, arch);
+    let (mut universe, world) = Universe::new(sources, &world, arch);
+    universe.prefer(kept);
     let world = with_tags(&universe, world)?;
 
     let mut selector = Selector::new(&universe, rules);
@@ -148,12 +162,27 @@ pub fn resolve_with_optional(
     optional: &[Dependency],
     arch: &str,
 ) -> Result<Resolution, Unsolvable> {
+    resolve_keeping(sources, world, optional, arch, &HashSet::new())
+}
+
+/// Like [`resolve_with_optional`], where the packages in `kept` stay what they are as far as all
+/// wishes can be met with them, though there are newer ones.
+///
+/// # Errors
+/// Those of [`resolve`].
+pub fn resolve_keeping(
+    sources: &[Source],
+    world: &[Dependency],
+    optional: &[Dependency],
+    arch: &str,
+    kept: &HashSet<Checksum>,
+) -> Result<Resolution, Unsolvable> {
     let known =
         |dependency: &&Dependency| dependency.conflict || is_known(sources, dependency, arch);
     let (taken, left_out): (Vec<_>, Vec<_>) = optional.iter().partition(known);
     let world: Vec<Dependency> = world.iter().chain(taken).cloned().collect();
     Ok(Resolution {
-        selected: resolve(sources, &world, arch)?,
+        selected: resolve_preferring(sources, &world, arch, Rules::default(), kept)?,
         left_out: left_out.into_iter().cloned().collect(),
     })
 }

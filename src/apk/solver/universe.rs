@@ -6,8 +6,8 @@
 //! in which apk meets them, and [`Universe::hash_order`] walks them as its table would.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
@@ -52,6 +52,8 @@ pub(super) struct Candidate<'a> {
     pub source: usize,
     /// The tags of all sources that have it.
     pub tags: Tags,
+    /// It is preferred to others, whatever their version.
+    pub kept: bool,
     depends: Range<u32>,
     provides: Range<u32>,
     install_if: Range<u32>,
@@ -131,10 +133,21 @@ impl<'a> Universe<'a> {
             name,
             source,
             tags,
+            kept: false,
             depends,
             provides,
             install_if,
         });
+    }
+
+    /// Prefers packages, whatever their version.
+    pub fn prefer(&mut self, kept: &HashSet<Checksum>) {
+        if kept.is_empty() {
+            return;
+        }
+        for candidate in &mut self.candidates {
+            candidate.kept = kept.contains(&candidate.package.checksum);
+        }
     }
 
     fn add_requirements(&mut self, list: &'a [Dependency]) -> Range<u32> {

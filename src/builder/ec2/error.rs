@@ -215,6 +215,9 @@ impl InstanceBuildError {
     /// Whether the user wrote something wrong.
     pub fn is_bad_input(&self) -> bool {
         use InstanceBuildError as E;
+        if let E::Draft(DraftError::Packages(error)) = self {
+            return error.is_bad_input();
+        }
         matches!(
             self,
             E::Settings(_) | E::Program(_) | E::Ground { .. } | E::Disk { .. }

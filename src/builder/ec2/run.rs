@@ -25,6 +25,7 @@ use crate::digest;
 use crate::image::manifest::{IMAGE, Manifest};
 use crate::image::sbom;
 use crate::interrupt::Stop;
+use crate::lock::file::BESIDE_MANIFEST;
 use crate::publish::holder::Holder;
 use crate::publish::lease::{Lease, LeaseError, Of};
 use crate::telemetry;
@@ -156,6 +157,7 @@ impl InstanceBuild {
             let snapshot = manifest.snapshot.as_ref();
             let snapshot = snapshot.expect("what is built has a snapshot");
             self.say(&format!("{} holds this image already", snapshot.id));
+            let manifest = self.locked(manifest);
             self.leave(&manifest)?;
             self.clean(id).await?;
             let is_new = false;
@@ -240,16 +242,25 @@ impl InstanceBuild {
         let finish = self.finish(id);
         finish.check(followed.id(), &manifest)?;
         let snapshot = finish.snapshot(&followed, tell).await?;
-        let manifest = Manifest {
+        let manifest = self.locked(Manifest {
             snapshot: Some(snapshot),
             ..manifest
-        };
+        });
         // From here on it is built, whatever becomes of the rest.
         self.site.shelf.write(&shelf::built(id), &manifest).await?;
         self.leave(&manifest)?;
         self.clean(id).await?;
         let is_new = true;
         Ok(Built { manifest, is_new })
+    }
+
+    /// A manifest that names the lock which lies beside it: the same packages may have been locked
+    /// from other indexes before.
+    fn locked(&self, manifest: Manifest) -> Manifest {
+        Manifest {
+            lock: Some(self.draft.lock().info()),
+            ..manifest
+        }
     }
 
     /// What an earlier run has built, if its snapshot is there.
@@ -277,6 +288,7 @@ impl InstanceBuild {
         let leave = || -> std::io::Result<()> {
             std::fs::create_dir_all(out)?;
             sbom::write(manifest, out)?;
+            std::fs::write(out.join(BESIDE_MANIFEST), self.draft.lock().to_text())?;
             manifest.write(out)?;
             match std::fs::remove_file(out.join(IMAGE)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),

@@ -2,7 +2,7 @@
 //!
 //! | key, after the prefix | holds |
 //! |---|---|
-//! | `store/<sha256>` | a package, an index or a worker: put there once |
+//! | `store/<sha256>` | a package or a worker: put there once |
 //! | `builds/<build>/launch.json` | what is being launched, written before it is |
 //! | `builds/<build>/kept.json` | instances of failed runs, kept for people to look at |
 //! | `builds/<build>/<run>/job.json` | the job of an instance |
@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 use crate::aws::AwsError;
 use crate::aws::s3::{Condition, S3};
-use crate::builder::draft::{Content, Needed};
+use crate::builder::draft::Needed;
 use crate::publish::bucket::Bucket;
 
 /// No result of a worker has more bytes.
@@ -124,14 +124,8 @@ impl Shelf {
             return Ok(false);
         }
         let kind = "application/octet-stream";
-        match &needed.content {
-            Content::File(path) => drop(self.s3.upload(address, &key, kind, path).await?),
-            Content::Bytes(bytes) => {
-                let bytes = Bytes::from(bytes.clone());
-                let put = self.s3.put(address, &key, kind, bytes, &Condition::Always);
-                put.await?;
-            }
-        }
+        let upload = self.s3.upload(address, &key, kind, &needed.path);
+        upload.await?;
         Ok(true)
     }
 

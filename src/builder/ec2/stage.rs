@@ -15,7 +15,7 @@ use super::shelf::{self, Keys, Shelf};
 use super::site::Site;
 use super::user_data::{Fetch, UserData};
 use crate::aws::AwsError;
-use crate::builder::draft::{Content, Draft, Needed};
+use crate::builder::draft::{Draft, Needed};
 use crate::builder::job::{Addresses, JobDisk};
 use crate::digest;
 
@@ -55,7 +55,7 @@ pub async fn keep(site: &Site, draft: &Draft) -> Result<Kept, InstanceBuildError
     let worker = Needed {
         sha256: program.sha256.clone(),
         size: program.size,
-        content: Content::File(program.path.clone()),
+        path: program.path.clone(),
     };
     let needed = draft.needed().into_values().cloned();
     let needed: Vec<Needed> = needed.chain([worker]).collect();

@@ -101,6 +101,7 @@ async fn assemble(
     }
     let plan = job.plan()?;
     let keys = job.trusted()?;
+    let lock = job.locked()?;
     reporter.step("looking at the disk");
     let disk = Disk::find(&place.devices, &job.disk, disk::APPEARS_WITHIN).await?;
     let disk = tokio::task::spawn_blocking(move || disk.checked())
@@ -118,6 +119,7 @@ async fn assemble(
     let options = BuildOptions {
         out: work.path().join("image"),
         sources: Sources { repositories, keys },
+        lock: Some(lock),
         program: place.program.clone(),
     };
     // Nothing but the job's files is there to be fetched.
@@ -157,7 +159,7 @@ fn check(job: &Job, manifest: &Manifest) -> Result<(), WorkerError> {
     Ok(())
 }
 
-/// Fetches indexes and packages into folders as mirrors have them.
+/// Fetches packages into folders as mirrors have them.
 async fn fetch(
     job: &Job,
     transfer: &Transfer,
@@ -174,6 +176,7 @@ async fn fetch(
             bases: vec![base.display().to_string()],
             tag: repository.tag.clone(),
             alias: Some(repository.name.clone()),
+            id: Some(repository.id.clone()),
         });
     }
     let limit = Arc::new(tokio::sync::Semaphore::new(PARALLEL));
@@ -196,7 +199,7 @@ fn of_repository(
     repository: &JobRepository,
     folder: &Path,
 ) -> Result<Vec<(Source, PathBuf)>, WorkerError> {
-    let mut files = vec![(repository.index.clone(), folder.join("APKINDEX.tar.gz"))];
+    let mut files = Vec::new();
     for (name, source) in &repository.packages {
         let is_name = !name.contains('/') && name.ends_with(".apk");
         if !is_name {

@@ -8,20 +8,19 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::{BuildArgs, describe, summary};
+use super::{BuildArgs, Wanted, describe, summary};
 use crate::apk::fetch::Fetcher;
 use crate::aws::Aws;
 use crate::builder::draft::Draft;
 use crate::builder::ec2::InstanceBuildError;
 use crate::builder::ec2::run::{Built, InstanceBuild};
 use crate::builder::ec2::site::Site;
-use crate::builder::local::BuildError;
 use crate::cli::downloads::fetcher;
 use crate::cli::{program, until_told_to_stop};
 use crate::config::Config;
 use crate::interrupt::Stop;
 use crate::origin::Begun;
-use crate::plan::{Plan, Sources};
+use crate::plan::Plan;
 use crate::publish::complete::Publisher;
 use crate::ui::progress::downloads;
 use crate::ui::{Failure, Status, Ui};
@@ -37,17 +36,9 @@ pub(super) fn run(
     args: &BuildArgs,
     ui: Ui,
     config: &Config,
-    plans: Vec<Plan>,
+    wanted: Vec<Wanted>,
 ) -> Result<Status, Failure> {
     let publisher = Publisher::new(&config.publish)?;
-    let many = plans.len();
-    let mut wanted = Vec::new();
-    for plan in plans {
-        let sources = plan.sources(&args.sources.overrides());
-        let sources = sources.map_err(BuildError::from)?;
-        let out = args.out(&plan, many);
-        wanted.push((plan, sources, out));
-    }
     let ended = until_told_to_stop(ui, async |stop| {
         build(args, ui, config, &publisher, wanted, stop).await
     })?;
@@ -60,10 +51,10 @@ async fn build(
     ui: Ui,
     config: &Config,
     publisher: &Publisher,
-    wanted: Vec<(Plan, Sources, PathBuf)>,
+    wanted: Vec<Wanted>,
     mut stop: Stop,
 ) -> Result<Vec<Ended>, Failure> {
-    let arches: BTreeSet<_> = wanted.iter().map(|(plan, ..)| plan.arch).collect();
+    let arches: BTreeSet<_> = wanted.iter().map(|one| one.plan.arch).collect();
     let own = program()?;
     // What is wrong with the configuration is told before credentials are asked for.
     config.build.check().map_err(InstanceBuildError::from)?;
@@ -92,11 +83,12 @@ async fn build(
         ui,
     });
     let mut tasks = JoinSet::new();
-    for (plan, sources, out) in wanted {
+    for one in wanted {
+        one.tell(ui);
         let (many, stop) = (Arc::clone(&many), stop.clone());
         tasks.spawn(async move {
-            let name = name(&plan);
-            let result = many.one(plan, &sources, out.clone(), stop).await;
+            let (name, out) = (name(&one.plan), one.out.clone());
+            let result = many.one(one, stop).await;
             Ended { name, out, result }
         });
     }
@@ -131,21 +123,22 @@ struct Many {
 
 impl Many {
     /// One image, when its turn has come. That one fails is no reason for others to.
-    async fn one(
-        &self,
-        plan: Plan,
-        sources: &Sources,
-        out: PathBuf,
-        mut stop: Stop,
-    ) -> Result<Built, InstanceBuildError> {
+    async fn one(&self, wanted: Wanted, mut stop: Stop) -> Result<Built, InstanceBuildError> {
+        let Wanted {
+            plan,
+            sources,
+            lock,
+            out,
+            ..
+        } = wanted;
         let (label, ui) = (name(&plan), self.ui);
         let warned = label.clone();
         let tell = move |text: &str| ui.progress(&format!("{label}: {text}"));
         let warn = move |text: &str| ui.warn(&format!("{warned}: {text}"));
         let begin = async {
             let slot = self.limit.acquire().await.expect("it is never closed");
-            tell("choosing packages");
-            let draft = Draft::new(plan, sources, &self.fetcher).await?;
+            tell("fetching packages");
+            let draft = Draft::new(plan, &sources, lock, &self.fetcher).await?;
             Ok::<_, InstanceBuildError>((slot, draft))
         };
         let (_slot, draft) = tokio::select! {

@@ -2,33 +2,36 @@
 
 mod ec2;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::downloads::{drawn, fetcher, shown};
-use super::{SourceOptions, block_on, privileges, program};
-use crate::arch::Arch;
+use super::{ProfilesOptions, SourceOptions, block_on, privileges, program};
 use crate::builder::local::{BuildError, BuildOptions, build, check_arch};
 use crate::config::Config;
 use crate::image::manifest::{IMAGE, MANIFEST, Manifest};
+use crate::lock::{Lock, LockError};
 use crate::origin::Begun;
-use crate::plan::Plan;
-use crate::profile::ProfileSource;
+use crate::plan::{Plan, Sources};
 use crate::publish::progress::Progress;
 use crate::ui::{Failure, Status, Ui, text};
 
-/// Build the images of profiles.
+/// Build the images of profiles, of the packages that are locked.
+///
+/// Where a profile has no lock, the newest packages are taken. A lock that the profile does not fit any
+/// more is refused: `alpine-ami lock` brings it up to date.
 #[derive(Debug, Args)]
 pub(super) struct BuildArgs {
-    /// Profiles
-    #[arg(value_name = "PROFILE", required_unless_present = "all")]
-    profiles: Vec<String>,
-    /// Every profile that there is, for every architecture that it is for
-    #[arg(long, conflicts_with = "profiles")]
-    all: bool,
+    #[command(flatten)]
+    profiles: ProfilesOptions,
+    /// Build only what is locked: refuse where there is no lock, instead of taking the newest packages
+    #[arg(long, conflicts_with = "unlocked")]
+    locked: bool,
+    /// Take the newest packages, whatever is locked
+    #[arg(long)]
+    unlocked: bool,
     /// Where images are assembled: on this machine, one after the other, or each on an EC2 instance
     /// of its own, as [build] in the configuration says
     #[arg(long, value_enum, default_value_t)]
@@ -41,15 +44,24 @@ pub(super) struct BuildArgs {
     /// Keep the instance of a build that fails, to look at it
     #[arg(long)]
     keep_on_failure: bool,
-    /// Architecture: x86_64 or aarch64; may be repeated, or several with commas [default: this
-    /// machine's]
-    #[arg(long, value_name = "ARCH", value_delimiter = ',')]
-    arch: Vec<Arch>,
-    /// Set a value of the profile, such as alpine=3.19; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
     #[command(flatten)]
     sources: SourceOptions,
+}
+
+/// An image that is to be built.
+struct Wanted {
+    plan: Plan,
+    sources: Sources,
+    lock: Option<Lock>,
+    /// What is said of that when it begins.
+    told: String,
+    out: PathBuf,
+}
+
+impl Wanted {
+    fn tell(&self, ui: Ui) {
+        ui.progress(&format!("{}: {}", self.plan.profile.name, self.told));
+    }
 }
 
 /// Where an image is assembled.
@@ -64,39 +76,31 @@ enum BuildOn {
 
 impl BuildArgs {
     pub(super) fn run(self, ui: Ui, config: &Config) -> Result<Status, Failure> {
-        if let Some(twice) = self
-            .profiles
-            .iter()
-            .enumerate()
-            .find_map(|(place, name)| self.profiles[..place].contains(name).then_some(name))
-        {
-            let what = format!("the profile `{twice}` is named twice");
-            return Err(Failure::bad_input(what, Some("name each once".to_owned())));
-        }
-        // Every plan before the first build: a mistake in the last profile costs nothing.
-        let plans = self.plans(config)?;
+        // Every plan and lock before the first build: a mistake in the last profile costs nothing.
+        let wanted = self.wanted(config)?;
         match self.on {
-            BuildOn::Ec2 => ec2::run(&self, ui, config, plans),
+            BuildOn::Ec2 => ec2::run(&self, ui, config, wanted),
             BuildOn::Local if self.keep_on_failure => {
                 let what =
                     "--keep-on-failure keeps a build instance, and there is none on this machine";
                 let next = "leave it away, or build with --on ec2";
                 Err(Failure::bad_input(what, Some(next.to_owned())))
             }
-            BuildOn::Local => self.locally(ui, config, &plans),
+            BuildOn::Local => self.locally(ui, config, wanted),
         }
     }
 
-    fn locally(&self, ui: Ui, config: &Config, plans: &[Plan]) -> Result<Status, Failure> {
-        for plan in plans {
-            check_arch(plan.arch)?;
+    fn locally(&self, ui: Ui, config: &Config, wanted: Vec<Wanted>) -> Result<Status, Failure> {
+        for one in &wanted {
+            check_arch(one.plan.arch)?;
         }
         privileges::become_root()?;
         let mut built = Vec::new();
-        for plan in plans {
-            let out = self.out(plan, plans.len());
+        for one in wanted {
+            one.tell(ui);
+            let out = one.out.clone();
             let begun = Begun::now("local", config.own_profiles());
-            let manifest = self.build(ui, config, plan, &out)?;
+            let manifest = self.build(ui, config, one)?;
             begun.record(&out, &manifest.image.sha256);
             built.push((out, manifest));
         }
@@ -113,41 +117,50 @@ impl BuildArgs {
         Ok(Status::Done)
     }
 
-    /// A plan for each profile and architecture that is asked for.
-    fn plans(&self, config: &Config) -> Result<Vec<Plan>, Failure> {
-        let library = config.library();
-        let asked: BTreeSet<Arch> = self.arch.iter().copied().collect();
-        let mut wanted: Vec<(String, Option<Arch>)> = Vec::new();
-        if self.all {
-            for listed in library.list()? {
-                let fits = |arch: &&Arch| asked.is_empty() || asked.contains(arch);
-                let arches = listed.arch.iter().filter(fits);
-                wanted.extend(arches.map(|arch| (listed.name.clone(), Some(*arch))));
-            }
-        } else {
-            for name in &self.profiles {
-                match asked.is_empty() {
-                    true => wanted.push((name.clone(), None)),
-                    false => wanted.extend(asked.iter().map(|arch| (name.clone(), Some(*arch)))),
-                }
-            }
-        }
-        if wanted.is_empty() {
-            let next = Some("`alpine-ami profile list` shows what there is".to_owned());
-            return Err(Failure::bad_input(
-                "no profile is for that architecture",
-                next,
-            ));
-        }
-        let plan = |(name, arch): (String, Option<Arch>)| {
-            let source = ProfileSource {
-                name,
-                arch,
-                set: self.set.clone(),
-            };
-            Ok(Plan::new(&library, &source)?)
+    /// What is to be built of which packages: a lock that does not fit is told before the first
+    /// build.
+    fn wanted(&self, config: &Config) -> Result<Vec<Wanted>, Failure> {
+        let plans = self.profiles.plans(config)?;
+        let many = plans.len();
+        let wanted = |plan: Plan| {
+            let sources = plan.sources(&self.sources.overrides());
+            let sources = sources.map_err(BuildError::from)?;
+            let (lock, told) = self.lock(config, &plan, &sources)?;
+            Ok(Wanted {
+                out: self.out(&plan, many),
+                sources,
+                lock,
+                told,
+                plan,
+            })
         };
-        wanted.into_iter().map(plan).collect()
+        plans.into_iter().map(wanted).collect()
+    }
+
+    /// The lock that a plan is built with, and what is said of it; nothing takes the newest packages.
+    fn lock(
+        &self,
+        config: &Config,
+        plan: &Plan,
+        sources: &Sources,
+    ) -> Result<(Option<Lock>, String), Failure> {
+        if self.unlocked {
+            let told = "taking the newest packages, whatever is locked";
+            return Ok((None, told.to_owned()));
+        }
+        let path = Lock::path(config.locks(), &plan.profile.name, plan.arch);
+        let again = self.profiles.lock_command(plan, &self.sources);
+        let shown = path.display().to_string();
+        match Lock::of_plan(config.locks(), plan, sources, &again)? {
+            Some(lock) => Ok((Some(lock), format!("taking the packages of {shown}"))),
+            None if self.locked => Err(LockError::None { path, again }.into()),
+            None => Ok((
+                None,
+                format!(
+                    "there is no lock {shown}: taking the newest packages (`alpine-ami lock` writes them down)"
+                ),
+            )),
+        }
     }
 
     fn out(&self, plan: &Plan, images: usize) -> PathBuf {
@@ -159,12 +172,12 @@ impl BuildArgs {
         }
     }
 
-    fn build(&self, ui: Ui, config: &Config, plan: &Plan, out: &Path) -> Result<Manifest, Failure> {
+    fn build(&self, ui: Ui, config: &Config, wanted: Wanted) -> Result<Manifest, Failure> {
+        let plan = &wanted.plan;
         let options = BuildOptions {
-            out: out.to_owned(),
-            sources: plan
-                .sources(&self.sources.overrides())
-                .map_err(BuildError::from)?,
+            out: wanted.out,
+            sources: wanted.sources,
+            lock: wanted.lock,
             program: program()?,
         };
         let progress = Progress::default();

@@ -89,6 +89,7 @@ fn build_folder(folder: &Path, image: &Path) -> std::path::PathBuf {
         firmware: vec![Firmware::Bios, Firmware::Uefi],
         plan_digest: String::new(),
         packages_digest: String::new(),
+        lock: None,
         source_date_epoch: 0,
         image: ImageFile::new(IMAGE, &blocks::scan(&file).expect("read")),
         snapshot: None,

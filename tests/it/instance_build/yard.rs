@@ -246,6 +246,9 @@ impl Yard {
         assert_eq!(snapshot.text("kmsKeyId"), self.house.keys[HOME]);
         assert!(tag(snapshot, "alpine-ami:end-of-life").is_some());
         let manifest = Manifest::read(&self.out()).expect("a manifest");
+        let lock = fs::read(self.out().join("lock.toml")).expect("a lock");
+        let info = manifest.lock.expect("a lock");
+        assert_eq!(info.sha256, alpine_ami::digest::sha256(&lock));
         let named = manifest.snapshot.expect("a snapshot");
         assert_eq!(named.id.as_str(), snapshot.text("snapshotId"));
         let home = self.house.client(HOME);

@@ -20,6 +20,7 @@ fn of(bases: &[&str]) -> Repository {
         bases: bases.iter().map(|&base| base.to_owned()).collect(),
         tag: None,
         alias: None,
+        id: None,
     }
 }
 
@@ -165,11 +166,8 @@ async fn another_mirror_goes_on_with_what_one_began() {
     });
     let good = Mirror::honest(place.repository());
     let (fetcher, repository) = (place.fetcher(), of(&[&broken.base, &good.base]));
-    let (_, packages) = fetcher
-        .index(&repository, Arch::X86_64, trusted())
-        .await
-        .expect("an index");
-    for package in &packages {
+    let index = fetcher.index(&repository, Arch::X86_64, trusted()).await;
+    for package in &index.expect("an index").packages {
         let path = fetcher.package(&repository, Arch::X86_64, package, trusted());
         let path = path.await.expect("a package");
         assert_eq!(
@@ -204,7 +202,7 @@ async fn a_mirror_that_fails_is_passed_over_and_if_all_do_each_is_told() {
     let fetcher = place.fetcher();
     let all = of(&[nobody, &lacks.base, &lies.base, &good.base]);
     let index = fetcher.index(&all, Arch::X86_64, trusted()).await;
-    let (_, packages) = index.expect("an index");
+    let packages = index.expect("an index").packages;
     let app = packages
         .iter()
         .find(|one| &*one.name == "app")
@@ -243,7 +241,7 @@ async fn a_folder_needs_no_copy_and_no_network() {
         let repository = of(&[&base, &good.base]);
         let fetcher = place.fetcher();
         let index = fetcher.index(&repository, Arch::X86_64, trusted()).await;
-        for package in &index.expect("an index").1 {
+        for package in &index.expect("an index").packages {
             let path = fetcher.package(&repository, Arch::X86_64, package, trusted());
             let path = path.await.expect("a package");
             assert_eq!(path, place.packages().join(package.file_name()));
@@ -262,7 +260,7 @@ async fn a_folder_needs_no_copy_and_no_network() {
     let repository = of(&[other.path().to_str().expect("UTF-8"), &good.base]);
     let fetcher = place.fetcher();
     let index = fetcher.index(&repository, Arch::X86_64, trusted()).await;
-    for package in &index.expect("an index").1 {
+    for package in &index.expect("an index").packages {
         let path = fetcher.package(&repository, Arch::X86_64, package, trusted());
         assert!(path.await.expect("a package").starts_with(place.store()));
     }
@@ -275,8 +273,9 @@ async fn a_full_store_needs_no_network() {
     let repository = of(&[&mirror.base]);
     let first = place.fetcher();
     let index = first.index(&repository, Arch::X86_64, trusted()).await;
-    let (bytes, packages) = index.expect("an index");
-    for package in &packages {
+    let index = index.expect("an index");
+    let packages = &index.packages;
+    for package in packages {
         let path = first.package(&repository, Arch::X86_64, package, trusted());
         path.await.expect("a package");
     }
@@ -285,10 +284,10 @@ async fn a_full_store_needs_no_network() {
     fs::remove_dir_all(place.repository()).expect("the repository");
     let asked = mirror.requests().len();
     let next = place.fetcher();
-    let sha256 = alpine_ami::digest::sha256(&bytes);
+    let sha256 = alpine_ami::digest::sha256(&index.bytes);
     let kept = next.kept_index(&sha256, trusted()).expect("the index");
-    assert_eq!(kept, (bytes, packages.clone()));
-    for package in &packages {
+    assert_eq!((kept.bytes, &kept.packages), (index.bytes, packages));
+    for package in packages {
         let path = next.package(&repository, Arch::X86_64, package, trusted());
         let path = path.await.expect("a package");
         assert_eq!(next.stored(&package.checksum, trusted()).await, Some(path));

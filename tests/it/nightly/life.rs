@@ -3,9 +3,9 @@
 use std::fs;
 
 use super::town::Town;
-use crate::publish::house::REGIONS;
-use crate::sandbox::client::Expect as _;
-use crate::sandbox::place::CUSTOMER;
+use crate::publish::house::{BUCKET, REGIONS};
+use crate::sandbox::client::{Call, Expect as _};
+use crate::sandbox::place::{CUSTOMER, HOME};
 use crate::support::Ended;
 
 const ALL: &str =
@@ -46,6 +46,10 @@ fn the_first_night_publishes_and_the_second_finds_nothing() {
         format!("what stood there\n{}", file("report.md")),
         "{summary}"
     );
+
+    // What was locked for it lies beside it; locks that people keep are theirs.
+    assert!(file("nights/base-x86_64/lock.toml").contains("profile = \"base\""));
+    assert!(!folder.join("locks").exists());
 
     let second = town.night(&["--exit-unchanged"]);
     assert_eq!(second.status, 4, "{}", second.said);
@@ -213,4 +217,37 @@ fn what_was_taken_out_of_the_channel_stays_out() {
     let night = town.night(&["base"]);
     assert_eq!(night.status, 0, "{}", night.said);
     assert_eq!(town.stays("nightly"), stays);
+}
+
+/// A mirror that serves what was current before the last release: customers would get old packages.
+#[test]
+fn an_index_older_than_the_last_release_s_is_refused() {
+    let town = Town::new();
+    let first = town.night(&["base"]);
+    assert_eq!(first.status, 0, "{}", first.said);
+    let release = town.releases().remove(0);
+    let path = format!("/{BUCKET}/releases/{release}/manifest.json");
+    let client = town.yard.house.client(HOME);
+    let manifest = client.s3(&Call::new("GET", &path)).done("a manifest");
+    let mut manifest: serde_json::Value =
+        serde_json::from_str(&manifest.text()).expect("a manifest");
+    manifest["image"]["lock"]["indexes"][0]["date"] = "2999-01-01T00:00:00Z".into();
+    let call = Call::new("PUT", &path).body(&manifest.to_string());
+    client.s3(&call).done("a manifest");
+
+    let second = town.night(&["base", "--exit-unchanged"]);
+    assert_eq!(second.status, 1, "{}", second.said);
+    let lock = second.step(0, "lock");
+    let error = lock["error"].as_str().expect("an error");
+    assert!(
+        error.contains(&format!(
+            "older than that of 2999-01-01 00:00:00 UTC which the release {release} was made from"
+        )),
+        "{error}"
+    );
+    let advice = lock["advice"].as_str().expect("advice");
+    assert!(advice.contains("give --accept-older"), "{advice}");
+    assert_eq!(town.releases().len(), 1);
+    let third = town.night(&["base", "--exit-unchanged", "--accept-older"]);
+    assert_eq!(third.status, 4, "{}", third.said);
 }

@@ -372,6 +372,7 @@ pub fn manifest(scan: &Scan) -> Manifest {
         firmware: vec![Firmware::Bios, Firmware::Uefi],
         plan_digest: "0".repeat(64),
         packages_digest: "0".repeat(64),
+        lock: None,
         source_date_epoch: 0,
         image: ImageFile::new(IMAGE, scan),
         snapshot: None,

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use alpine_ami::arch::Arch;
-use alpine_ami::builder::draft::Content;
 use alpine_ami::builder::job::{Addresses, End, Job, JobDisk, Outcome, Report};
 use alpine_ami::digest;
 
@@ -66,10 +65,7 @@ impl Drop for Volume {
 async fn job(bucket: &Bucket, cache: &Path) -> Job {
     let draft = support::base_draft(cache).await;
     for (sha256, needed) in draft.needed() {
-        let bytes = match &needed.content {
-            Content::Bytes(bytes) => bytes.clone(),
-            Content::File(path) => fs::read(path).expect("a package"),
-        };
+        let bytes = fs::read(&needed.path).expect("a package");
         bucket.put(&format!("/store/{sha256}"), bytes);
     }
     let disk = JobDisk {

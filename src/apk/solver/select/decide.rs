@@ -101,6 +101,7 @@ impl<'a> Selector<'_, 'a> {
                 conflicts,
                 state.tag_ok,
                 state.tag_preferred,
+                candidate(provider).kept,
             )
         };
         let version_of_name = match (a.version, b.version) {
