@@ -66,9 +66,10 @@ pub(super) fn about(difference: &Difference) -> Vec<Line> {
         let (from, to) = (join(from), join(to));
         (!from.is_empty() || !to.is_empty()).then_some(Line { name, from, to })
     };
+    let subject = if difference.locks { "lock" } else { "image" };
     [
         joined("release", &["release"], ""),
-        joined("image", &["profile", "version", "arch"], " "),
+        joined(subject, &["profile", "version", "arch"], " "),
         joined("alpine", &["alpine"], ""),
         joined("kernel", &["kernel"], ""),
         joined("boot", &["firmware", "boot mode"], "; "),

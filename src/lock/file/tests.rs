@@ -120,7 +120,11 @@ fn each_mistake_is_told_with_its_line() {
             "repository = \"v3.15/mian\"",
             "x:23:55: the repository `v3.15/mian` is not among [[repositories]]",
         ),
-        ("[image]", "<<<<<<< HEAD\n[image]", "x:21:1: "),
+        (
+            "[image]",
+            "<<<<<<< HEAD\n[image]",
+            "x:21:9: key with no value",
+        ),
         ("[boot]\n", "", "x:"),
         ("left_out = []", "left_out = [", "x:"),
     ];

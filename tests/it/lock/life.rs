@@ -56,13 +56,13 @@ fn a_lock_is_the_same_wherever_and_whenever_it_is_made() {
     fs::remove_file(desk.lock_file()).expect("removed");
     desk.mirror("other", &first_day());
     let mirror = desk.path("other");
-    let mut elsewhere = desk.on("store-2", &["lock", "node", "--mirror"]);
+    let mirror = mirror.to_str().expect("UTF-8");
+    let mut elsewhere = desk.on("store-2", &["lock", "node", "--mirror", mirror]);
     let output = elsewhere
-        .arg(&mirror)
         .env("TZ", "Asia/Tokyo")
         .env("LC_ALL", "C")
         .output();
-    assert!(output.expect("it starts").status.success());
+    crate::support::Ended::from(output.expect("it starts")).done();
     assert_eq!(desk.text(), text);
 }
 
@@ -260,7 +260,7 @@ fn several_locks_are_made_and_compared() {
         said.stdout
     );
     assert!(
-        said.stdout.contains("~ app  1.0-r0 → 1.1-r0"),
+        said.stdout.contains("↑ app  1.0-r0 → 1.1-r0"),
         "{}",
         said.stdout
     );

@@ -232,7 +232,7 @@ fn an_index_older_than_the_last_release_s_is_refused() {
     let mut manifest: serde_json::Value =
         serde_json::from_str(&manifest.text()).expect("a manifest");
     manifest["image"]["lock"]["indexes"][0]["date"] = "2999-01-01T00:00:00Z".into();
-    let call = Call::new("PUT", &path).body(&manifest.to_string());
+    let call = Call::new("PUT", &path).body(manifest.to_string());
     client.s3(&call).done("a manifest");
 
     let second = town.night(&["base", "--exit-unchanged"]);
