@@ -49,7 +49,7 @@ pub enum PackageError {
         why: String,
     },
     /// Its control part is not the one the index lists.
-    #[error("the package {path} has checksum {found}, its index says {expected}")]
+    #[error("the package {path} has checksum {found}, and {expected} is listed for it")]
     Checksum {
         /// The file.
         path: PathBuf,

@@ -2,9 +2,7 @@
 //! read for what the lock leaves to them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::packages::PackagesError;
@@ -20,9 +18,6 @@ use crate::image::manifest::PackageInfo;
 use crate::lock::closure;
 use crate::lock::{Lock, LockedPackage};
 use crate::plan::Sources;
-
-/// Downloads at once: enough to hide latency, few enough for a public mirror.
-const PARALLEL: usize = 8;
 
 /// A locked package with its file.
 #[derive(Debug)]
@@ -73,11 +68,10 @@ pub async fn gather(
     sources: &Sources,
     lock: &Lock,
 ) -> Result<GatheredLock, PackagesError> {
-    let limit = Arc::new(Semaphore::new(PARALLEL));
-    let mut tasks = JoinSet::new();
-    for (place, locked) in lock.packages().enumerate() {
+    let mut orders = Vec::new();
+    for locked in lock.packages() {
         let (source, repository) = repository(sources, lock, locked)?;
-        let order = Order {
+        orders.push(Order {
             fetcher: fetcher.clone(),
             repository: repository.clone(),
             source,
@@ -85,23 +79,30 @@ pub async fn gather(
             locked: locked.clone(),
             keys: sources.keys.clone(),
             again: again(lock),
-        };
-        let limit = Arc::clone(&limit);
-        tasks.spawn(async move {
-            let _slot = limit.acquire().await.expect("it is never closed");
-            (place, order.fetch().await)
         });
+    }
+    let missing = orders.iter().filter(|order| !order.is_here());
+    let bytes = missing.map(|order| order.locked.size).sum();
+    let mut gathered = fetcher.telling(bytes, fetch(orders)).await?;
+    gathered.sort_by_key(|(place, _)| *place);
+    let mut image: Vec<_> = gathered.into_iter().map(|(_, one)| one).collect();
+    let boot = image.split_off(lock.image.len());
+    let gathered = GatheredLock { image, boot };
+    check(lock, &gathered)?;
+    Ok(gathered)
+}
+
+/// All of them, each with its place; the fetcher says how many at once.
+async fn fetch(orders: Vec<Order>) -> Result<Vec<(usize, Gathered)>, PackagesError> {
+    let mut tasks = JoinSet::new();
+    for (place, order) in orders.into_iter().enumerate() {
+        tasks.spawn(async move { (place, order.fetch().await) });
     }
     let mut gathered = Vec::new();
     while let Some(done) = tasks.join_next().await {
         let (place, one) = done.expect("fetching does not panic");
         gathered.push((place, one?));
     }
-    gathered.sort_by_key(|(place, _)| *place);
-    let mut image: Vec<_> = gathered.into_iter().map(|(_, one)| one).collect();
-    let boot = image.split_off(lock.image.len());
-    let gathered = GatheredLock { image, boot };
-    check(lock, &gathered)?;
     Ok(gathered)
 }
 
@@ -141,30 +142,44 @@ struct Order {
 }
 
 impl Order {
-    async fn fetch(self) -> Result<Gathered, PackagesError> {
+    fn is_here(&self) -> bool {
         let stub = self.locked.stub();
-        let file = self
+        self.fetcher.is_here(&self.repository, self.arch, &stub)
+    }
+
+    async fn fetch(self) -> Result<Gathered, PackagesError> {
+        // Before a folder: there, a package that was built again under its version has its name.
+        if let Some(file) = self.fetcher.store().claim(&self.locked.checksum)
+            && let Ok(package) = read_package(&file, &self.locked, &self.keys)
+        {
+            return Ok(self.gathered(file, package));
+        }
+        let stub = self.locked.stub();
+        let fetched = self
             .fetcher
-            .package(&self.repository, self.arch, &stub, &self.keys)
-            .await;
-        let read = file.and_then(|file| {
+            .package(&self.repository, self.arch, &stub, &self.keys);
+        let read = fetched.await.and_then(|file| {
             let package = read_package(&file, &self.locked, &self.keys)?;
             Ok((file, package))
         });
         match read {
-            Ok((file, package)) => Ok(Gathered {
-                package,
-                repository: self.repository.name().to_owned(),
-                tag: self.repository.tag,
-                source: self.source,
-                file,
-            }),
+            Ok((file, package)) => Ok(self.gathered(file, package)),
             Err(source) => Err(PackagesError::Locked {
                 package: self.locked.id(),
                 repository: self.locked.repository,
                 source: Box::new(source),
                 again: self.again,
             }),
+        }
+    }
+
+    fn gathered(self, file: PathBuf, package: IndexPackage) -> Gathered {
+        Gathered {
+            package,
+            repository: self.repository.name().to_owned(),
+            tag: self.repository.tag,
+            source: self.source,
+            file,
         }
     }
 }

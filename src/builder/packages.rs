@@ -170,7 +170,7 @@ impl Indexes {
         packages.any(|package| package.file_name() == name)
     }
 
-    /// Takes another mirror's index of the repository at a place: its signed bytes, and what they list.
+    /// Takes another mirror's index of the repository at a place.
     pub fn replace(&mut self, place: usize, index: SignedIndex) {
         self.dates[place] = index.date;
         self.indexes[place].packages = index.packages;

@@ -191,9 +191,11 @@ impl Maker<'_> {
     ) -> Result<Option<PathBuf>, LockError> {
         let (repository, keys) = (&self.sources.repositories[place], &self.sources.keys);
         let stub = locked.stub();
-        let is_stored = self.fetcher.store().path(&locked.checksum).is_file();
+        if let Some(file) = self.fetcher.stored(&locked.checksum, keys).await {
+            return Ok(Some(file));
+        }
         // A package that was built again under the same version lies where the old one lay.
-        if !is_stored && indexes.has_file(place, &stub.file_name()) {
+        if indexes.has_file(place, &stub.file_name()) {
             return Ok(None);
         }
         match self

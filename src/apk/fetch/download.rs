@@ -157,7 +157,7 @@ impl<'a> Download<'a> {
             }
             is_first = false;
             if self.have + chunk.len() as u64 > size {
-                let why = format!("it has more than the {size} bytes that its index says");
+                let why = format!("it has more than the {size} bytes that are listed for it");
                 return Err(damaged(why));
             }
             let verified = self.arriving.push(&chunk);
@@ -229,8 +229,8 @@ fn not_it(url: &str, source: PackageError) -> Failed {
 
 fn length(found: u64, expected: u64) -> String {
     match found > expected {
-        true => format!("it has more than the {expected} bytes that its index says ({found})"),
-        false => format!("it has {found} bytes, not the {expected} bytes that its index says"),
+        true => format!("it has more than the {expected} bytes that are listed for it ({found})"),
+        false => format!("it has {found} bytes, not the {expected} bytes that are listed for it"),
     }
 }
 

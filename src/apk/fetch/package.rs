@@ -184,7 +184,7 @@ fn in_folder(path: PathBuf, size: u64) -> Result<PathBuf, MirrorError> {
         Ok(meta) => Err(MirrorError::Damaged {
             url: url(&path),
             why: format!(
-                "it has {} bytes, not the {size} bytes that its index says",
+                "it has {} bytes, not the {size} bytes that are listed for it",
                 meta.len()
             ),
         }),

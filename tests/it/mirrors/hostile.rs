@@ -126,7 +126,7 @@ const CASES: &[Case] = &[
             stream.write_all(cut)
         },
         index: "is damaged",
-        package: "bytes that its index says",
+        package: "bytes that are listed for it",
         asked: 1,
     },
     Case {
@@ -470,7 +470,7 @@ fn a_package_in_the_place_of_another_is_refused_before_its_data() {
     let error = place.install(&mirror.base, "root").failed(1);
     assert!(
         error.contains("the package app-2.0-r1.apk has checksum")
-            && error.contains("its index says"),
+            && error.contains("is listed for it"),
         "{error}"
     );
     assert_eq!(mirror.requests_for(APP).len(), 1);

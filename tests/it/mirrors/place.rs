@@ -78,9 +78,10 @@ impl Place {
             .flatten();
         let mut files: Vec<_> = entries
             .map(|entry| entry.expect("an entry"))
-            .map(|entry| {
-                let size = entry.metadata().expect("a file").len();
-                (entry.file_name().to_string_lossy().into_owned(), size)
+            // What is a download's at this moment may be gone at the next.
+            .filter_map(|entry| {
+                let size = entry.metadata().ok()?.len();
+                Some((entry.file_name().to_string_lossy().into_owned(), size))
             })
             .collect();
         files.sort();
@@ -135,7 +136,7 @@ impl Place {
         let repository = Repository::at(&self.repository().display().to_string());
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let index = fetcher.index(&repository, Arch::X86_64, trusted());
-        runtime.block_on(index).expect("an index").1
+        runtime.block_on(index).expect("an index").packages
     }
 
     /// Writes the index anew, as if all packages had been built at that time.
