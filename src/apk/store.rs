@@ -2,14 +2,13 @@
 //!
 //! ```text
 //! ab/abcdef….apk     packages, by the checksum that indexes and locks give them
-//! indexes/….tar.gz   indexes as they were signed, by SHA-256
 //! partial/….part     downloads that are not whole yet; the next run goes on with them
 //! seen/….json        the newest index that each address has given
 //! in-use/…           a list for each process that is running: what it needs
 //! lock               held for the moments in which files come under these names or go
 //! ```
 //!
-//! Nothing has a name in the first two before it was verified: it is written below `partial` and
+//! Nothing has a name in the first before it was verified: it is written below `partial` and
 //! renamed. A process that is killed leaves locks that are gone with it, lists that the next one
 //! removes, and downloads that the next one goes on with. Together, all of it takes no more than a
 //! limit: unfinished downloads that no process holds go first, then what was not used for the longest
@@ -41,7 +40,7 @@ pub struct Store(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
-    /// Bytes of packages, indexes and unfinished downloads.
+    /// Bytes of packages and unfinished downloads.
     limit: u64,
     /// What this process needs of it.
     in_use: Mutex<Option<InUse>>,
@@ -97,29 +96,6 @@ impl Store {
         self.claim_path(self.path(checksum))
     }
 
-    /// An index by the SHA-256 of its bytes, if it is there.
-    pub fn index(&self, sha256: &str) -> Option<Vec<u8>> {
-        fs::read(self.claim_path(self.index_path(sha256)?)?).ok()
-    }
-
-    /// Keeps a verified index.
-    ///
-    /// # Errors
-    /// The store cannot be written.
-    pub fn keep_index(&self, bytes: &[u8]) -> io::Result<()> {
-        use std::io::Write as _;
-        let sha256 = crate::digest::sha256(bytes);
-        let Some(path) = self.index_path(&sha256) else {
-            return Ok(());
-        };
-        if self.claim_path(path.clone()).is_some() {
-            return Ok(());
-        }
-        let mut partial = self.private_partial(&sha256)?;
-        partial.file().write_all(bytes)?;
-        self.place(partial, &path)
-    }
-
     /// The unfinished download of a package, for this process alone.
     ///
     /// # Errors
@@ -168,12 +144,6 @@ impl Store {
         let size = partial.place(path)?;
         self.make_room(size);
         Ok(())
-    }
-
-    fn index_path(&self, sha256: &str) -> Option<PathBuf> {
-        let is_digest = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let name = format!("{}.tar.gz", sha256.to_ascii_lowercase());
-        is_digest.then(|| self.0.dir.join("indexes").join(name))
     }
 
     fn partials_path(&self) -> PathBuf {

@@ -16,8 +16,6 @@ use crate::arch::Arch;
 /// A verified index.
 #[derive(Debug)]
 pub struct SignedIndex {
-    /// Its bytes as they were signed.
-    pub bytes: Vec<u8>,
     /// The packages that it lists.
     pub packages: Vec<IndexPackage>,
     /// When it was made, in seconds since 1970: the time of its entry `APKINDEX`, which Alpine's
@@ -27,19 +25,14 @@ pub struct SignedIndex {
 }
 
 impl SignedIndex {
-    fn new(bytes: Vec<u8>, read: ReadIndex) -> SignedIndex {
+    fn new(read: ReadIndex) -> SignedIndex {
         let ReadIndex { packages, date } = read;
-        SignedIndex {
-            bytes,
-            packages,
-            date,
-        }
+        SignedIndex { packages, date }
     }
 }
 
 impl Fetcher {
-    /// The verified index of a repository, and its bytes as they were signed. What comes from an
-    /// address is kept, for [`Fetcher::kept_index`].
+    /// The verified index of a repository.
     ///
     /// # Errors
     /// No base has it, it is not signed by a trusted key, it is older than one that the same address
@@ -60,17 +53,6 @@ impl Fetcher {
         Err(failures.into_error())
     }
 
-    /// An index that was fetched before, by the SHA-256 of its bytes as they were signed; no mirror is
-    /// asked.
-    pub fn kept_index(&self, sha256: &str, keys: &KeyRing) -> Option<SignedIndex> {
-        let bytes = self.store.index(sha256)?;
-        if crate::digest::sha256(&bytes) != sha256 {
-            return None;
-        }
-        let read = verified_index(sha256, &bytes, keys).ok()?;
-        Some(SignedIndex::new(bytes, read))
-    }
-
     async fn index_at(
         &self,
         base: &str,
@@ -81,17 +63,14 @@ impl Fetcher {
             Place::File(path) => {
                 let bytes = read_file(&path)?;
                 let read = verified_index(&path.display().to_string(), &bytes, keys)?;
-                return Ok(SignedIndex::new(bytes, read));
+                return Ok(SignedIndex::new(read));
             }
             Place::Url(url) => url,
         };
         let bytes = self.whole(&url).await?;
         let read = verified_index(&shown(&url), &bytes, keys)?;
         self.check_age(&shown(&url), read.date)?;
-        if let Err(error) = self.store.keep_index(&bytes) {
-            tracing::debug!("cannot keep the index {}: {error}", shown(&url));
-        }
-        Ok(SignedIndex::new(bytes, read))
+        Ok(SignedIndex::new(read))
     }
 
     /// Sees that a mirror does not go back in time.

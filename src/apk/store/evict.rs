@@ -80,10 +80,10 @@ pub(super) fn too_much(mut there: Vec<Kept>, needed: &HashSet<String>, limit: u6
         .collect()
 }
 
-/// All packages and indexes.
+/// All packages.
 fn all(store: &Path) -> Vec<Kept> {
     let folders = fs::read_dir(store).into_iter().flatten().flatten();
-    let is_kept = |name: &str| name == "indexes" || (name.len() == 2 && is_hex(name));
+    let is_kept = |name: &str| name.len() == 2 && is_hex(name);
     folders
         .filter(|folder| is_kept(&folder.file_name().to_string_lossy()))
         .flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten())

@@ -198,19 +198,6 @@ fn downloads_that_nobody_goes_on_with_are_removed() {
 }
 
 #[test]
-fn indexes_are_kept_by_what_is_in_them() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let store = Store::new(dir.path().to_owned());
-    store.keep_index(b"an index").expect("it is kept");
-    store.keep_index(b"an index").expect("it is there");
-    let sha256 = crate::digest::sha256(b"an index");
-    assert_eq!(store.index(&sha256).as_deref(), Some(&b"an index"[..]));
-    assert_eq!(store.index(&crate::digest::sha256(b"")), None);
-    assert_eq!(store.index("../../lock"), None);
-    assert_eq!(names(&dir.path().join("partial")), [""; 0]);
-}
-
-#[test]
 fn an_address_that_goes_back_is_noticed() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = Store::new(dir.path().to_owned());

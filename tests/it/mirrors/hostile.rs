@@ -315,7 +315,7 @@ fn refused(case: &Case, subject: &'static str, words: &str) {
     // The other package is what its index says, and may be there.
     let most = usize::from(subject == APP);
     assert!(place.kept() <= most, "{name}: it was stored");
-    assert_eq!(place.stored("indexes").len(), most, "{name}");
+    assert_eq!(place.stored("seen").len(), most, "{name}");
     // After a lie about an index, an honest one is all it takes; after one about a package, too.
     let honest = Mirror::honest(place.repository());
     place.install(&honest.base, "root").done();
@@ -373,11 +373,11 @@ async fn an_index_that_never_ends_has_a_deadline_however_fast_it_comes() {
 /// That an index is refused with these words, and nothing of it kept.
 #[track_caller]
 fn distrusted(place: &Place, mirror: &Mirror, words: &str) {
-    let before = place.stored("indexes");
+    let before = place.stored("seen");
     let error = place.install(&mirror.base, "root").failed(1);
     assert!(error.contains(words), "`{words}` is not in: {error}");
     assert_eq!(error.matches("error: ").count(), 1, "{error}");
-    assert_eq!(place.stored("indexes"), before);
+    assert_eq!(place.stored("seen"), before);
     assert_eq!(place.kept(), 0);
     assert!(!place.path("root").exists());
     place.is_tidy();
@@ -428,7 +428,7 @@ fn an_index_older_than_the_last_one_is_refused() {
     place.redate(1_800_000_000);
     place.install(&mirror.base, "one").done();
     fs::write(place.packages().join(INDEX), &old).expect("the old index");
-    let kept = place.stored("indexes");
+    let kept = place.stored("seen");
     let error = place.install(&mirror.base, "two").failed(1);
     for words in [
         "is of 2023-11-14 22:13 UTC, older than the one of 2027-01-15 08:00 UTC that it gave before",
@@ -438,7 +438,7 @@ fn an_index_older_than_the_last_one_is_refused() {
         assert!(error.contains(words), "`{words}` is not in: {error}");
     }
     assert!(!place.path("two").exists());
-    assert_eq!(place.stored("indexes"), kept);
+    assert_eq!(place.stored("seen"), kept);
     // Each address has a memory of its own, and a folder none: its user has it in hand.
     let other = Mirror::honest(place.repository());
     place.install(&other.base, "three").done();
