@@ -9,6 +9,10 @@ use std::io::{self, BufRead, Read};
 use tar::EntryType;
 
 use super::index::Checksum;
+use super::package::SIZE_LIMIT;
+use records::Records;
+
+mod records;
 
 /// Tar counts in blocks of so many bytes.
 const BLOCK: usize = 512;
@@ -28,6 +32,8 @@ pub struct Archive<R> {
     /// Zeros that fill the block after it.
     padding: u64,
     count: usize,
+    /// Content that entries may still announce.
+    room: u64,
 }
 
 /// What the archive says of an entry before its content.
@@ -61,20 +67,6 @@ pub struct Entry {
     pub xattrs: Vec<(String, Vec<u8>)>,
 }
 
-/// What records before an entry say of it.
-#[derive(Default)]
-struct Records {
-    name: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    uid: Option<u64>,
-    gid: Option<u64>,
-    user: Option<String>,
-    group: Option<String>,
-    checksum: Option<Checksum>,
-    xattrs: Vec<(String, Vec<u8>)>,
-}
-
 /// Content that breaks a rule.
 fn invalid(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
@@ -88,6 +80,7 @@ impl<R: BufRead> Archive<R> {
             left: 0,
             padding: 0,
             count: 0,
+            room: SIZE_LIMIT,
         }
     }
 
@@ -109,6 +102,10 @@ impl<R: BufRead> Archive<R> {
                 return Ok(None);
             };
             let size = header.entry_size()?;
+            // Before any of it is written, and before a number near the largest is rounded up.
+            self.room = self.room.checked_sub(size).ok_or_else(|| {
+                invalid(format!("its entries announce more than {SIZE_LIMIT} bytes"))
+            })?;
             self.left = size;
             self.padding = size.next_multiple_of(BLOCK as u64) - size;
             match header.entry_type() {
@@ -231,60 +228,6 @@ impl<R: BufRead> Read for Archive<R> {
     }
 }
 
-impl Records {
-    /// Reads `length key=value\n` lines, as POSIX has them.
-    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let damaged = || invalid("a PAX record in it is damaged");
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            let length: usize = str::from_utf8(&rest[..digits])
-                .ok()
-                .and_then(|digits| digits.parse().ok())
-                .ok_or_else(damaged)?;
-            let (line, after) = rest.split_at_checked(length).ok_or_else(damaged)?;
-            let pair = line
-                .get(digits..)
-                .and_then(|line| line.strip_prefix(b" "))
-                .and_then(|line| line.strip_suffix(b"\n"))
-                .ok_or_else(damaged)?;
-            let equals = pair.iter().position(|byte| *byte == b'=');
-            let (key, value) = pair.split_at(equals.ok_or_else(damaged)?);
-            let key = str::from_utf8(key).map_err(|_| damaged())?;
-            self.add(key, &value[1..])?;
-            rest = after;
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, key: &str, value: &[u8]) -> io::Result<()> {
-        let text = || {
-            str::from_utf8(value)
-                .map_err(|_| invalid(format!("the PAX record `{key}` is not UTF-8")))
-        };
-        let number = || {
-            let parsed = text()?.parse();
-            parsed.map_err(|_| invalid(format!("the PAX record `{key}` is not a number")))
-        };
-        match key {
-            "path" => self.name = Some(value.to_vec()),
-            "linkpath" => self.link = Some(value.to_vec()),
-            "size" => self.size = Some(number()?),
-            "uid" => self.uid = Some(number()?),
-            "gid" => self.gid = Some(number()?),
-            "uname" => self.user = Some(text()?.to_owned()),
-            "gname" => self.group = Some(text()?.to_owned()),
-            "APK-TOOLS.checksum.SHA1" => self.checksum = Some(from_hex(value)?),
-            _ => {
-                if let Some(name) = key.strip_prefix("SCHILY.xattr.") {
-                    self.xattrs.push((name.to_owned(), value.to_vec()));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Puts together what header and records say.
 fn entry(kind: EntryType, header: &tar::Header, size: u64, records: Records) -> io::Result<Entry> {
     if records.size.is_some_and(|other| other != size) {
@@ -327,19 +270,6 @@ fn entry(kind: EntryType, header: &tar::Header, size: u64, records: Records) -> 
         checksum: records.checksum,
         xattrs: records.xattrs,
     })
-}
-
-fn from_hex(text: &[u8]) -> io::Result<Checksum> {
-    let bad = || invalid("its checksum is not a SHA-1");
-    let text = str::from_utf8(text).map_err(|_| bad())?.trim();
-    let mut sum = [0; 20];
-    if text.len() != 40 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(bad());
-    }
-    for (index, byte) in sum.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| bad())?;
-    }
-    Ok(Checksum::Sha1(sum))
 }
 
 #[cfg(test)]
@@ -404,6 +334,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_announced_is_bounded_before_it_is_read() {
+        let words = "announce more than";
+        refused(&[&block("a", EntryType::Regular, SIZE_LIMIT + 1)], words);
+        refused(&[&block("a", EntryType::Regular, u64::MAX)], words);
+        refused(&[&block("a", EntryType::XHeader, u64::MAX)], words);
+        // Entries that fit one by one.
+        let (one, content) = (block("a", EntryType::Regular, 600), padded(&[1; 600]));
+        let bytes = [&one[..], &content, &one, &content, &[0; 1024]].concat();
+        let count = |room| {
+            let mut archive = Archive::new(bytes.as_slice());
+            archive.room = room;
+            let entries = std::iter::from_fn(|| archive.next_entry().transpose());
+            entries.filter(Result::is_ok).count()
+        };
+        assert_eq!((count(1200), count(1199)), (2, 1));
+    }
+
+    #[test]
     fn an_archive_that_is_cut_or_goes_on_is_refused() {
         let whole = [block("a", EntryType::Regular, 600), padded(&[1; 600])].concat();
         refused(&[&whole], "its end marker is missing");
@@ -423,11 +371,11 @@ mod tests {
         };
         let file = block("a", EntryType::Regular, 0);
         refused(
-            &[&block("x", EntryType::XHeader, 1 << 40), &END],
+            &[&block("x", EntryType::XHeader, 1 << 30), &END],
             "more than 1048576",
         );
         refused(
-            &[&block("x", EntryType::GNULongName, 1 << 40), &END],
+            &[&block("x", EntryType::GNULongName, 1 << 30), &END],
             "more than 65536",
         );
         refused(&[&record("11 size=99\n"), &file, &END], "two sizes");

@@ -23,7 +23,7 @@ use super::pkginfo::PkgInfo;
 /// The control member holds `.PKGINFO` and scripts; the largest in Alpine are some 100 KiB.
 pub(super) const CONTROL_LIMIT: usize = 16 << 20;
 /// Unpacked bytes of one package: more than an image has room for.
-const SIZE_LIMIT: u64 = 16 << 30;
+pub(super) const SIZE_LIMIT: u64 = 16 << 30;
 /// How many times its size a package may unpack to. Text comes to ten, a bomb to a thousand.
 const RATIO_LIMIT: u64 = 100;
 /// So much any package may unpack to: small ones hold mostly zeros between entries.

@@ -356,7 +356,13 @@ fn a_failed_build_leaves_the_earlier_image_and_nothing_else() {
         .map(|entry| entry.expect("an entry").file_name())
         .collect();
     names.sort();
-    let expected = ["build.json", "image.raw", "manifest.json", "sbom.spdx.json"];
+    let expected = [
+        "build.json",
+        "image.raw",
+        "lock.toml",
+        "manifest.json",
+        "sbom.spdx.json",
+    ];
     assert_eq!(names, expected);
     assert_eq!(
         fs::read(dir.path().join("manifest.json")).expect("a manifest"),

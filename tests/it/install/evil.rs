@@ -31,6 +31,17 @@ pub fn entry(name: &str, kind: EntryType, link: &str, content: &[u8]) -> Vec<u8>
     bytes
 }
 
+/// A file of which only the beginning is there.
+pub fn announced(name: &str, size: u64) -> Vec<u8> {
+    let mut bytes = file(name);
+    let mut header = tar::Header::new_ustar();
+    header.as_mut_bytes().copy_from_slice(&bytes[..512]);
+    header.set_size(size);
+    header.set_cksum();
+    bytes[..512].copy_from_slice(header.as_bytes());
+    bytes
+}
+
 pub fn file(name: &str) -> Vec<u8> {
     entry(name, EntryType::Regular, "", b"x")
 }

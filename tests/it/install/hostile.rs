@@ -7,7 +7,9 @@ use alpine_ami::apk::index::parse_index;
 use alpine_ami::apk::member::read_member;
 use tar::EntryType::{Block, Char, Fifo, GNULongName, GNUSparse, Link, Regular, XHeader};
 
-use super::evil::{Evil, archive, device, entry, file, folder, gzip, link, pax, sign, sparse};
+use super::evil::{
+    Evil, announced, archive, device, entry, file, folder, gzip, link, pax, sign, sparse,
+};
 use super::place;
 use crate::support::Crafted;
 
@@ -125,7 +127,12 @@ fn bombs() {
     let zeros = vec![0; 80 << 20];
     let large = [entry("zeros", Regular, "", &zeros)];
     entries_refused(&large, "out of all proportion");
-    // The same in what only describes an entry, which would be held in memory.
+    // What no image has room for, and a number that overflows where it is rounded up to a block.
+    for size in [(16 << 30) + 1, u64::MAX] {
+        let announced = [announced("huge", size)];
+        entries_refused(&announced, "announce more than 17179869184 bytes");
+    }
+    // As many in what only describes an entry, which would be held in memory.
     let records = [entry("x", XHeader, "", &zeros[..2 << 20]), file("a")];
     entries_refused(&records, "more than 1048576");
     // A gzip member without end in the place of the control part.
