@@ -54,24 +54,8 @@ pub enum LockError {
         again: String,
     },
     /// A mirror whose index is older than one that was seen before.
-    #[error(
-        "the index of {repository} from {from} is of {}, older than that of {} which {whose} was made from: the mirror is behind, or somebody serves old packages",
-        Date(*.found), Date(*.locked)
-    )]
-    Older {
-        /// What was made from the newer one: the lock `…`, the release `…`.
-        whose: String,
-        /// The repository.
-        repository: String,
-        /// The mirror.
-        from: String,
-        /// When the mirror's index was made.
-        found: Option<time::OffsetDateTime>,
-        /// When the newer one was.
-        locked: Option<time::OffsetDateTime>,
-        /// What to do where the repository was put back to what it was.
-        put_back: String,
-    },
+    #[error("{0}")]
+    Older(Box<OlderIndex>),
     /// Keys that were named.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -86,6 +70,27 @@ pub enum LockError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// An index that is older than one that was seen before.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the index of {repository} from {from} is of {}, older than that of {} which {whose} was made from: the mirror is behind, or somebody serves old packages",
+    Date(*.found), Date(*.locked)
+)]
+pub struct OlderIndex {
+    /// What was made from the newer one: the lock `…`, the release `…`.
+    pub whose: String,
+    /// The repository.
+    pub repository: String,
+    /// The mirror.
+    pub from: String,
+    /// When the mirror's index was made.
+    pub found: Option<time::OffsetDateTime>,
+    /// When the newer one was.
+    pub locked: Option<time::OffsetDateTime>,
+    /// What to do where the repository was put back to what it was.
+    pub put_back: String,
 }
 
 fn list(reasons: &[String]) -> String {
@@ -114,8 +119,9 @@ impl LockError {
                 "`{again}` brings it up to date and changes no more than it must; then build again"
             ),
             LockError::None { again, .. } => format!("`{again}` makes it"),
-            LockError::Older { put_back, .. } => format!(
-                "name another mirror with --mirror; if the repository was really put back to what it was, {put_back}"
+            LockError::Older(older) => format!(
+                "name another mirror with --mirror; if the repository was really put back to what it was, {}",
+                older.put_back
             ),
             LockError::Keys(_) => {
                 "--keys-dir names a folder with public keys called *.pub".to_owned()

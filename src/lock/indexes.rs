@@ -7,6 +7,7 @@ use std::path::Path;
 
 use time::OffsetDateTime;
 
+use super::error::OlderIndex;
 use super::{IndexInfo, Lock, LockError, LockedRepository};
 use crate::apk::fetch::{Fetcher, SignedIndex};
 use crate::apk::mirror::Repository;
@@ -81,13 +82,15 @@ impl Floor {
     /// What is wrong with an index that came from `from`, if it is older.
     fn refuse(&self, found: &LockedRepository, from: &str) -> Option<LockError> {
         let locked = self.date(&found.name);
-        (found.index_date < locked).then(|| LockError::Older {
-            whose: self.whose.clone(),
-            repository: found.name.clone(),
-            from: from.to_owned(),
-            found: found.index_date,
-            locked,
-            put_back: self.put_back.clone(),
+        (found.index_date < locked).then(|| {
+            LockError::Older(Box::new(OlderIndex {
+                whose: self.whose.clone(),
+                repository: found.name.clone(),
+                from: from.to_owned(),
+                found: found.index_date,
+                locked,
+                put_back: self.put_back.clone(),
+            }))
         })
     }
 }
