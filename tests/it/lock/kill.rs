@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use super::desk::{Desk, next_day};
 use crate::mirrors::server::{Mirror, Request};
@@ -86,6 +87,12 @@ fn killed_while_it_writes_the_lock_is_the_old_or_the_new_one() {
         assert!(found == old || found == new, "{found}");
     }
     fs::write(desk.lock_file(), &old).expect("written");
+    // A folder that was made and not locked yet may be one that is just being made, for a minute.
+    for entry in fs::read_dir(desk.path("locks")).expect("a folder") {
+        let entry = fs::File::open(entry.expect("an entry").path()).expect("it opens");
+        let earlier = SystemTime::now() - Duration::from_secs(120);
+        entry.set_modified(earlier).expect("a time");
+    }
     desk.lock(&["--update"]).done();
     assert_eq!(desk.text(), new);
     let names = fs::read_dir(desk.path("locks")).expect("a folder").count();
