@@ -18,7 +18,7 @@
 
 mod disk;
 mod error;
-mod owners;
+pub(crate) mod owners;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
