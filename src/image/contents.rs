@@ -18,7 +18,7 @@
 
 mod disk;
 mod error;
-pub(crate) mod owners;
+mod owners;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

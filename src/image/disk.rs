@@ -3,7 +3,7 @@
 //! The same plan, root and boot tools give the same bytes. Nothing is mounted, no loop device
 //! and no privilege is used, and the file appears under its name only when it is complete.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -14,10 +14,9 @@ use uuid::Uuid;
 use crate::arch::{Arch, Firmware};
 
 use super::bios;
-use super::contents::owners;
 use super::error::{ImageError, Result};
 use super::esp;
-use super::ext4::{self, FsOptions, FsUse, Placement};
+use super::ext4::{self, FsOptions, FsUse};
 use super::grub::{self, BootTools, MenuEntry, RootLocation, SerialPort};
 use super::ids::{self, Purpose};
 use super::initramfs::{self, InitramfsPlan};
@@ -192,8 +191,6 @@ struct System {
     cmdline: String,
     initramfs_modules: Option<Vec<String>>,
     generated: Vec<String>,
-    /// Packages by path.
-    owners: BTreeMap<String, String>,
 }
 
 impl System {
@@ -219,7 +216,6 @@ impl System {
             cmdline,
             initramfs_modules: None,
             generated: Vec::new(),
-            owners: owners::owners(&root.read(owners::DATABASE)?.unwrap_or_default()),
             kernel,
         };
         for (path, mode, major, minor) in FIRST_DEVICES {
@@ -325,7 +321,6 @@ fn write_parts(
         size_bytes: part.size_bytes,
         uuid: system.root_uuid.into_bytes(),
         label: plan.root_label.clone(),
-        placement: Placement::Homes(system.owners.clone()),
     };
     let mut region = Region::new(file, part.start_bytes, part.size_bytes);
     ext4::write(&system.tree, root, &options, &mut region).map_err(|error| match error {

@@ -1,20 +1,15 @@
 //! The root file system: a file tree as ext4, written without mounting anything.
 //!
 //! The bytes are fixed by the tree, the options and the version of mkext4, which is pinned
-//! for that reason. Metadata comes first; where files lie, [`place`] says.
+//! for that reason. Metadata comes first, then the files in the order of the tree.
 
-mod place;
-mod relocate;
-
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 
 use mkext4::spec::Superblock;
 use mkext4::{FsBuilder, InodeCount, InodeHandle, Layout, Meta, ROOT, RegionSink, SpecialKind};
 
-use self::place::{Resident, place};
-use self::relocate::{INLINE_EXTENTS, Metadata};
 use super::error::{ImageError, Result};
 use super::rootdir::RootDir;
 use super::tree::{Attributes, Content, Kind, Node, Tree};
@@ -36,9 +31,6 @@ const RESERVED_PERCENT: u8 = 1;
 /// Where the search for the smallest sufficient size gives up, in bytes.
 const LARGEST_TRIED: u64 = 1 << 42;
 
-/// How much of a file is read at once, in bytes.
-const COPIED_AT_ONCE: usize = 1 << 20;
-
 /// The longest label that ext4 has room for, in bytes.
 pub const LABEL_MAX: usize = 16;
 
@@ -51,22 +43,7 @@ pub struct FsOptions {
     pub uuid: [u8; 16],
     /// Label, [`LABEL_MAX`] bytes at most.
     pub label: String,
-    /// Where files lie.
-    pub placement: Placement,
 }
-
-/// Where the files of a file system lie.
-#[derive(Debug, Clone)]
-pub enum Placement {
-    /// Those of a package at a place that its name decides, so that few blocks differ from one image to
-    /// the next. Packages by the paths of their files, which begin with a slash.
-    Homes(BTreeMap<String, String>),
-    /// End to end, in the order of the tree: what one file more moves is all behind it.
-    Packed,
-}
-
-/// A part of the file system: its first byte, and how many.
-type Run = (u64, u64);
 
 /// What a finished file system holds; the first three figures are what `df` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -106,98 +83,27 @@ pub fn write(
         Err(LayoutError::Other(error)) => return Err(error),
         Err(LayoutError::Seal(error)) => return Err(too_small(tree, options, error)),
     };
-    let mut metadata = Metadata::default();
-    layout.writer(&mut metadata).map_err(ext4("laying out"))?;
-    let runs = files.iter().map(|file| layout.extents(file.handle));
-    let mut runs: Vec<Vec<Run>> = runs.collect();
-    if let Placement::Homes(owners) = &options.placement {
-        settle(&mut metadata, &files, &mut runs, owners).map_err(ext4("placing files in"))?;
-    }
-
-    let failed = ImageError::io("writing", "the root file system");
-    // What is not written reads as zeros.
-    let written = sink.zeros(0, options.size_bytes);
-    written
-        .and_then(|()| metadata.write(sink))
-        .map_err(failed)?;
-    let mut buffer = vec![0; COPIED_AT_ONCE];
-    for (file, runs) in files.iter().zip(&runs) {
-        let copied = match file.content {
-            Content::Bytes(bytes) => copy(&mut bytes.as_slice(), runs, &mut buffer, sink),
+    let mut sink = SuperblockTap { sink, seen: None };
+    let mut writer = layout.writer(&mut sink).map_err(ext4("writing"))?;
+    for file in &files {
+        match file.content {
+            Content::Bytes(bytes) => writer.fill(file.handle, &mut bytes.as_slice()),
             Content::Root(path) => {
                 let mut reader = open_unchanged(root, path, file)?;
-                copy(&mut reader, runs, &mut buffer, sink)
+                writer.fill(file.handle, &mut reader)
             }
-        };
-        let doing = "copying into the root file system";
-        copied.map_err(ImageError::io(doing, file.shown_path()))?;
-    }
-    metadata
-        .superblock()
-        .map(|superblock| FsUse::of(&superblock))
-        .map_err(ext4("measuring"))
-}
-
-/// Moves the files to their homes. A file of so many extents that they are not in its inode stays; where
-/// there is no room for homes, all do.
-fn settle(
-    metadata: &mut Metadata,
-    files: &[Pending<'_>],
-    runs: &mut [Vec<Run>],
-    owners: &BTreeMap<String, String>,
-) -> mkext4::Result<()> {
-    let blocks = |run: &Run| run.1.div_ceil(BLOCK_SIZE);
-    let mut used = metadata.used()?;
-    let mut movable: Vec<_> = files
-        .iter()
-        .zip(runs)
-        .filter(|(_, runs)| runs.len() <= INLINE_EXTENTS)
-        .collect();
-    for run in movable.iter().flat_map(|(_, runs)| runs.iter()) {
-        let first = run.0 / BLOCK_SIZE;
-        used.set(first..first + blocks(run), false);
-    }
-    let residents = movable.iter().map(|(file, runs)| Resident {
-        group: file.group(owners),
-        blocks: runs.iter().map(blocks).sum(),
-    });
-    let Some(starts) = place(&residents.collect::<Vec<_>>(), used.clone()) else {
-        tracing::info!("the root file system is too full to keep its files apart");
-        return Ok(());
-    };
-    let mut moves = BTreeMap::new();
-    for ((_, runs), start) in movable.iter_mut().zip(starts) {
-        let mut next = start;
-        for run in runs.iter_mut() {
-            moves.insert(run.0 / BLOCK_SIZE, next);
-            run.0 = next * BLOCK_SIZE;
-            used.set(next..next + blocks(run), true);
-            next += blocks(run);
         }
+        .map_err(|source| match source {
+            mkext4::Error::Io(source) => ImageError::Io {
+                doing: "copying into the root file system",
+                path: file.shown_path(),
+                source,
+            },
+            source => ext4("writing")(source),
+        })?;
     }
-    metadata.relocate(&moves, &used)
-}
-
-/// Copies a file to where it lies.
-fn copy(
-    reader: &mut impl Read,
-    runs: &[Run],
-    buffer: &mut [u8],
-    sink: &mut impl RegionSink,
-) -> io::Result<()> {
-    for (start, length) in runs {
-        let (mut at, end) = (*start, start + length);
-        while at < end {
-            let most = buffer
-                .len()
-                .min(usize::try_from(end - at).unwrap_or(usize::MAX));
-            let part = &mut buffer[..most];
-            reader.read_exact(part)?;
-            sink.data(at, part)?;
-            at += part.len() as u64;
-        }
-    }
-    Ok(())
+    writer.finish().map_err(ext4("finishing"))?;
+    sink.usage()
 }
 
 /// A file whose bytes are still to be copied.
@@ -212,18 +118,6 @@ impl Pending<'_> {
         match self.content {
             Content::Root(path) => path.into(),
             Content::Bytes(_) => "(generated)".into(),
-        }
-    }
-
-    /// What it lies together with: the files of its package, or those of its first folder.
-    fn group(&self, owners: &BTreeMap<String, String>) -> String {
-        let Content::Root(path) = self.content else {
-            return "(generated)".to_owned();
-        };
-        let path = format!("/{path}");
-        match owners.get(&path) {
-            Some(package) => package.clone(),
-            None => path.split_inclusive('/').take(2).collect(),
         }
     }
 }
@@ -419,18 +313,110 @@ fn meta(attributes: &Attributes) -> Meta {
     )
 }
 
-impl FsUse {
-    fn of(superblock: &Superblock) -> FsUse {
+/// Passes everything on and keeps the superblock, which has the final figures.
+struct SuperblockTap<'a, S> {
+    sink: &'a mut S,
+    seen: Option<Superblock>,
+}
+
+/// Where the superblock is: byte 1024, whatever the block size.
+const SUPERBLOCK_AT: usize = 1024;
+
+impl<S: RegionSink> RegionSink for SuperblockTap<'_, S> {
+    fn data(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let end = SUPERBLOCK_AT + Superblock::LEN;
+        if offset == 0 && bytes.len() >= end {
+            self.seen = Superblock::decode(&bytes[SUPERBLOCK_AT..end]).ok();
+        }
+        self.sink.data(offset, bytes)
+    }
+
+    fn zeros(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        self.sink.zeros(offset, len)
+    }
+}
+
+impl<S> SuperblockTap<'_, S> {
+    fn usage(&self) -> Result<FsUse> {
+        let superblock = self.seen.as_ref().ok_or_else(|| ImageError::Ext4 {
+            doing: "measuring",
+            source: mkext4::Error::Unsupported("no superblock was written".to_owned()),
+        })?;
         let capacity = superblock.blocks_count - u64::from(superblock.overhead_clusters);
-        FsUse {
+        Ok(FsUse {
             capacity_bytes: capacity * BLOCK_SIZE,
             used_bytes: (capacity - superblock.free_blocks_count) * BLOCK_SIZE,
             free_bytes: superblock.free_blocks_count * BLOCK_SIZE,
             inodes: superblock.inodes_count,
             free_inodes: superblock.free_inodes_count,
-        }
+        })
     }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use mkext4::sink::VecSink;
+
+    fn options(size_bytes: u64) -> FsOptions {
+        FsOptions {
+            size_bytes,
+            uuid: [7; 16],
+            label: "test".to_owned(),
+        }
+    }
+
+    fn sample() -> (tempfile::TempDir, RootDir, Tree) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        std::fs::write(dir.path().join("etc/a"), "husky").unwrap();
+        std::fs::hard_link(dir.path().join("etc/a"), dir.path().join("etc/b")).unwrap();
+        std::fs::write(dir.path().join("big"), vec![9u8; 3 << 20]).unwrap();
+        let root = RootDir::open(dir.path()).unwrap();
+        let mut tree = Tree::read(&root, 1_700_000_000).unwrap();
+        tree.add_char_device("dev/console", 0o600, 5, 1).unwrap();
+        (dir, root, tree)
+    }
+
+    #[test]
+    fn a_tree_is_written_and_read_back() {
+        let (_dir, root, tree) = sample();
+        let mut sink = VecSink::default();
+        let usage = write(&tree, &root, &options(64 << 20), &mut sink).unwrap();
+
+        let fs = mkext4::reader::Fs::open(&sink.buf[..]).unwrap();
+        assert!(fs.verify().unwrap().is_empty());
+        let a = fs.resolve("/etc/a").unwrap();
+        assert_eq!(fs.read_file(a).unwrap(), b"husky");
+        assert_eq!(
+            fs.resolve("/etc/b").unwrap(),
+            a,
+            "a hard link became a copy"
+        );
+        assert!(
+            usage.used_bytes > 3 << 20 && usage.free_bytes > 40 << 20,
+            "{usage:?}"
+        );
+        assert!(usage.free_inodes >= SPARE_INODES);
+    }
+
+    #[test]
+    fn too_small_names_a_size_that_does() {
+        let (_dir, root, tree) = sample();
+        let error = write(&tree, &root, &options(9 << 20), &mut VecSink::default()).unwrap_err();
+        let ImageError::TooSmall { needed_bytes, .. } = error else {
+            panic!("{error}");
+        };
+        let fits = |size| write(&tree, &root, &options(size), &mut VecSink::default()).is_ok();
+        assert!(fits(needed_bytes));
+        assert!(!fits(needed_bytes - (1 << 20)));
+    }
+
+    #[test]
+    fn a_file_that_changed_meanwhile_is_an_error() {
+        let (dir, root, tree) = sample();
+        std::fs::write(dir.path().join("etc/a"), "much longer than before").unwrap();
+        let error = write(&tree, &root, &options(64 << 20), &mut VecSink::default()).unwrap_err();
+        assert!(matches!(error, ImageError::Changed { .. }), "{error}");
+    }
+}

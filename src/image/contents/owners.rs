@@ -6,7 +6,7 @@ use super::Entry;
 use super::walk::text;
 
 /// Where the database is in an image.
-pub(crate) const DATABASE: &str = "/lib/apk/db/installed";
+const DATABASE: &str = "/lib/apk/db/installed";
 /// A database of more bytes is not one; that of a full desktop has 5 MB.
 const LARGEST: u64 = 64 << 20;
 
@@ -28,7 +28,7 @@ impl super::DiskImage {
 ///
 /// The database has `P:` for a package's name, `F:` for a folder below the root, and `R:` for a file in
 /// it; an empty line ends a package.
-pub(crate) fn owners(database: &[u8]) -> BTreeMap<String, String> {
+fn owners(database: &[u8]) -> BTreeMap<String, String> {
     let mut owners = BTreeMap::new();
     let (mut package, mut folder) = (None, String::new());
     for line in database.split(|byte| *byte == b'\n') {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::arch::Firmware;
-use crate::image::ext4::{self, FsOptions, Placement};
+use crate::image::ext4::{self, FsOptions};
 use crate::image::partition::{PartitionLayout, Role};
 use crate::image::rootdir::RootDir;
 use crate::image::sparse::Region;
@@ -97,7 +97,6 @@ impl Disk {
             size_bytes: part.size_bytes,
             uuid: [7; 16],
             label: "test".to_owned(),
-            placement: Placement::Packed,
         };
         let mut region = Region::new(&file, part.start_bytes, part.size_bytes);
         ext4::write(&tree, &root, &options, &mut region).expect("a file system");
